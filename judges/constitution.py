@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from judges.canonical import canonical_json, digest, text_digest
 from judges.errors import ConstitutionError
-from judges.records import Message, Probability, Record
+from judges.records import Message, Record
 from judges.rules import Prose, Rule
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -26,7 +26,7 @@ Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=64)]
 Version = Annotated[str, StringConstraints(pattern=VERSION)]
 ExactReference = Annotated[str, StringConstraints(pattern=EXACT_REFERENCE, max_length=100)]
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-Logit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 Place = tuple[str | int, ...]
@@ -113,7 +113,9 @@ class Principle(Record):
     @model_validator(mode="after")
     def _has_one_question(self) -> Self:
         if self.text is not None and self.rule is not None:
-            raise _misfit(("rule",), "has both text and rule; keep one, or make two principles")
+            raise _misfit(
+                ("rule",), "has both text and rule; keep one of them, or make two principles"
+            )
         if self.text is None and self.rule is None:
             raise _misfit((), "has neither text nor rule; add `text: …`, what the judge shall read")
         _refuse_repeated(("propositions",), [proposition.id for proposition in self.propositions])
@@ -132,6 +134,12 @@ class Principle(Record):
             )
         return canonical_json({fields[kind]: content})
 
+    @property
+    def question_kinds(self) -> tuple[QuestionKind, ...]:
+        """The questions this principle puts: its rule or its text, and its scope if it has one."""
+        about: QuestionKind = "rule" if self.rule is not None else "pair"
+        return (about,) if self.applies_when is None else (about, "applies")
+
     def question_digest(self, kind: QuestionKind) -> str:
         """The sha-256 of `question_text`: the principle's part of a vote key."""
         return text_digest(self.question_text(kind))
@@ -142,11 +150,11 @@ class AggregateSettings(Record):
 
     tie_margin: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.05
     """A pair whose p lies closer to 0.5 than this is a tie."""
-    decisive: Logit = 1.0
+    decisive: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """The highest tier whose mean logit is further from 0 than this decides alone."""
-    abstain_below: Logit = 0.0
-    """A pair whose final logit is closer to 0 than this is unscored; 0 never abstains."""
-    min_weight: Probability = 0.8
+    abstain_below: Share = 0.0
+    """A pair whose |2p - 1| is smaller than this is unscored; 0 never abstains."""
+    min_weight: Share = 0.8
     """A pair with votes for less than this share of the weight is unscored."""
 
 
@@ -219,7 +227,7 @@ def _refuse_repeated(where: tuple[str, ...], ids: list[str]) -> None:
     seen: dict[str, int] = {}
     for index, name in enumerate(ids):
         if name in seen:
-            message = f"repeats id {name!r}; rename or remove one of the two"
+            message = f"id {name!r} is used twice; rename or remove one of the two"
             raise _misfit((*where, index, "id"), message, first=(*where, seen[name], "id"))
         seen[name] = index
 
