@@ -9,6 +9,7 @@ z is a mean and would else let a principle that hardly applies decide alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +92,7 @@ def aggregate(logit_RPNN: Floats, applies_RP: Floats, scheme: Scheme) -> Verdict
 
     missing = _missing(weight, held, have, scheme)
     p = sigmoid(logit)
-    abstained = ~missing & (np.abs(2 * p - 1) < scheme.abstain_below)
+    abstained = ~missing & (np.abs(logit) < scheme.abstain_below)
     p = np.where(missing | abstained, np.nan, p)
     diagonal = np.arange(p.shape[-1])
     p[:, diagonal, diagonal] = 0.5
@@ -120,9 +121,9 @@ def rule_logit(score_RPN: Floats) -> Floats:
     return RULE_LOGIT * (score_RPN[..., :, None] - score_RPN[..., None, :])
 
 
-def sigmoid(logit: Floats) -> Floats:
+def sigmoid(logit: npt.ArrayLike) -> Floats:
     """1 / (1 + exp(-logit)), without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(logit))))
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _tie_groups(
     ranking: Sequence[int], p: Sequence[Sequence[float]], margin: float
 ) -> tuple[tuple[int, ...], ...]:
     groups: list[list[int]] = []
-    for upper, lower in zip(ranking, ranking[1:], strict=False):
+    for upper, lower in pairwise(ranking):
         if abs(p[upper][lower] - 0.5) < margin:
             if groups and groups[-1][-1] == upper:
                 groups[-1].append(lower)

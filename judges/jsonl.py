@@ -91,7 +91,7 @@ def _without_surrogates(value: Any) -> Any:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes PATH's place when the block ends well, and vanishes when it does not."""
+    """A new file that takes PATH's place when the block ends well, else vanishes."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,6 +165,12 @@ class Journal:
                 self._lines[str(row["id"])] = (self._file.tell(), len(line))
                 self._file.write(line)
             self._file.flush()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows kept so far, in the order they came."""
+        for start, length in self._lines.values():
+            self._file.seek(start)
+            yield parse_line(self._file.read(length), str(self.partial))
 
     def finish(self, order: Iterable[str]) -> None:
         """Write the lines in this order as PATH and drop PATH.partial."""

@@ -1,0 +1,180 @@
+"""The verbs of judging: their flags here, their work in `judges.verbs`, imported when one runs."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Verbs = Any  # argparse's own type for sub-parsers is private
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add sample, rank, reweigh, preferences, constitution and votes to the command line."""
+    _add_sample(verbs)
+    _add_rank(verbs)
+    _add_reweigh(verbs)
+    _add_preferences(verbs)
+    _add_constitution(verbs)
+    _add_votes(verbs)
+
+
+def add_verb(
+    verbs: Verbs, name: str, help_text: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    """One verb: its help, and what runs it."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=help_text, description=help_text, allow_abbrev=False
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def later(name: str, module: str = "judges.verbs") -> Callable[[argparse.Namespace], int]:
+    """A function imported only when its verb runs."""
+
+    def run(options: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        return int(getattr(import_module(module), name)(options) or 0)
+
+    return run
+
+
+def add_sampling_flags(parser: argparse.ArgumentParser, n: int) -> None:
+    """The flags of drawing completions."""
+    parser.add_argument("--n", type=int, default=n, help=f"completions a prompt ({n})")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (0.8)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="nucleus mass (1.0)")
+    parser.add_argument("--max-tokens", type=int, default=256, help="longest completion (256)")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same completions (0)")
+
+
+def add_judge_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every verb that votes."""
+    parser.add_argument(
+        "--judge",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a judge of judges.toml, `default` or `fake`; repeat for a panel",
+    )
+    add_store_flag(parser)
+
+
+def add_store_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that says where votes are kept."""
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help="vote store, sqlite:///FILE or postgresql://… (CHARTER_DATABASE_URL)",
+    )
+
+
+def _add_sample(verbs: Verbs) -> None:
+    parser = add_verb(verbs, "sample", "Draw completions from a policy", later("run_sample"))
+    parser.add_argument("--prompts", type=Path, required=True, help="JSONL with `id`, `prompt`")
+    parser.add_argument("--output", type=Path, required=True, help="completions file to write")
+    parser.add_argument(
+        "--policy", metavar="PATH|URL", help="model folder, LoRA adapter, or URL#MODEL (embedded)"
+    )
+    parser.add_argument("--system", help="system turn put before prompts that have none")
+    add_sampling_flags(parser, n=4)
+
+
+def _add_rank(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs, "rank", "Rank each prompt's completions under a constitution", later("run_rank")
+    )
+    parser.add_argument("--constitution", required=True, metavar="X", help="name@version or path")
+    parser.add_argument("--input", type=Path, required=True, help="completions, or preference rows")
+    parser.add_argument("--output", type=Path, required=True, help="rankings file to write")
+    parser.add_argument(
+        "--pairs",
+        choices=("all", "ring"),
+        default="all",
+        help="which pairs are judged: all, or N pairs in a ring (all)",
+    )
+    parser.add_argument(
+        "--max-unscored",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="exit 3 when a larger share of items is not scored (0.1)",
+    )
+    add_judge_flags(parser)
+
+
+def _add_reweigh(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "reweigh",
+        "Rank again from stored votes under edited weights; never calls a model",
+        later("run_reweigh"),
+    )
+    parser.add_argument("--rankings", type=Path, required=True, help="output of `charter rank`")
+    parser.add_argument("--constitution", required=True, metavar="X", help="name@version or path")
+    parser.add_argument("--output", type=Path, required=True, help="rankings file to write")
+    add_store_flag(parser)
+
+
+def _add_preferences(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs, "preferences", "Turn rankings into preference rows", later("run_preferences")
+    )
+    parser.add_argument("--rankings", type=Path, required=True, help="output of `charter rank`")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="dataset folder, or a .jsonl file"
+    )
+    parser.add_argument(
+        "--pairing",
+        choices=("all", "best-worst"),
+        default="all",
+        help="every scored pair, or the best against the worst (all)",
+    )
+    parser.add_argument(
+        "--minimum-margin",
+        type=float,
+        default=0.05,
+        metavar="P",
+        help="drop pairs with |p - 0.5| below it as ties; 0 keeps near-ties (0.05)",
+    )
+
+
+def _add_constitution(verbs: Verbs) -> None:
+    parser = add_verb(verbs, "constitution", "List, show, lint and test constitutions", _no_verb)
+    inner = parser.add_subparsers(metavar="VERB", required=True)
+    add_verb(inner, "list", "List the constitutions there are", later("run_constitution_list"))
+    for name, help_text in (
+        ("show", "Print a constitution with its parents resolved, and its digests"),
+        ("lint", "Check a constitution file and its style"),
+        ("test", "Run the golden tests: does a judge prefer what should be better?"),
+    ):
+        verb = add_verb(inner, name, help_text, later(f"run_constitution_{name}"))
+        verb.add_argument("reference", metavar="REFERENCE", help="name@version, name, or path")
+        if name == "test":
+            add_judge_flags(verb)
+        if name in ("show", "test"):
+            verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_votes(verbs: Verbs) -> None:
+    parser = add_verb(verbs, "votes", "Look after the vote store", _no_verb)
+    inner = parser.add_subparsers(metavar="VERB", required=True)
+    stats = add_verb(inner, "stats", "Count votes by kind, judge and status", later("run_stats"))
+    export = add_verb(inner, "export", "Write all votes to a file", later("run_export"))
+    export.add_argument("--output", type=Path, required=True, help=".jsonl or .parquet file")
+    merge = add_verb(
+        inner, "merge", "Take over votes of an export or another store", later("run_merge")
+    )
+    merge.add_argument("source", metavar="FILE|URL", help="an export, or a store's URL")
+    erase = add_verb(inner, "erase", "Erase a text for good; its votes stay", later("run_erase"))
+    group = erase.add_mutually_exclusive_group(required=True)
+    group.add_argument("--text", help="the text itself")
+    group.add_argument("--file", type=Path, help="a file that holds exactly the text")
+    for verb in (stats, export, merge, erase):
+        add_store_flag(verb)
+
+
+def _no_verb(options: argparse.Namespace) -> int:
+    options.parser.error("a verb is needed; see --help")
+    return 2

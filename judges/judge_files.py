@@ -1,0 +1,126 @@
+"""Which judges there are: `judges.toml`, the environment, the embedded model, the fake.
+
+Looked for as CHARTER_JUDGES, then `judges.toml` in the working folder. A table for each judge:
+
+    [strict]
+    url = "http://localhost:8000"
+    model = "my/model"
+    revision = "2026-11-01"        # or votes are keyed as unpinned
+    tokenizer = "path/to/folder"   # with it, many prompts a request and inert special tokens
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from judges.errors import ConfigError
+from judges.fake import FakeModel, FakeSettings
+from judges.items import first_problem
+from judges.judge import Judge
+from judges.model import ChatModel
+from judges.records import Probability, Record
+from judges.suggest import did_you_mean
+
+JUDGES_FILE = "judges.toml"
+
+
+class JudgeDefinition(Record):
+    """One table of `judges.toml`."""
+
+    url: str | None = None
+    """Base address of an OpenAI-compatible server; without one, charter starts vLLM itself."""
+    model: str | None = None
+    """The model's name at the server; or, without a url, a model folder (else the embedded one)."""
+    revision: str | None = None
+    """What pins the weights at a url; part of every vote key."""
+    tokenizer: Path | None = None
+    """Folder with the model's tokenizer files, for the `token_ids` transport."""
+    transport: Literal["auto", "token_ids", "chat_logprobs", "fake"] = "auto"
+    """How questions travel; `auto` takes token ids where a tokenizer is at hand."""
+    api_key_variable: str | None = None
+    """Name of the environment variable that holds the server's key."""
+    minimum_label_mass: Probability = 0.01
+    """Answers with less probability on the options are unscored."""
+    fake: FakeSettings | None = None
+    """What is planted, with `transport = "fake"`."""
+
+
+def read_judges() -> dict[str, JudgeDefinition]:
+    """All judges by name: `default`, `fake`, and those of the judges file, which may redefine them.
+
+    Raises: ConfigError naming file, judge and key.
+    """
+    defined = {
+        "default": JudgeDefinition(
+            url=os.environ.get("CHARTER_JUDGE_URL"), model=os.environ.get("CHARTER_JUDGE_MODEL")
+        ),
+        "fake": JudgeDefinition(transport="fake"),
+    }
+    named = os.environ.get("CHARTER_JUDGES")
+    path = Path(named or JUDGES_FILE)
+    if named or path.exists():
+        defined |= {name: _parse(path, name, table) for name, table in _tables(path).items()}
+    return defined
+
+
+def _tables(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+
+
+def _parse(path: Path, name: str, table: Any) -> JudgeDefinition:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {name!r} is no table; write `[{name}]` above a judge's keys")
+    known = list(JudgeDefinition.model_fields)
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{path}: [{name}]: unknown key {key!r}{did_you_mean(key, known)}")
+    try:
+        return JudgeDefinition.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: [{name}]: {first_problem(error)}") from None
+
+
+def find_judges(names: Sequence[str]) -> list[tuple[str, JudgeDefinition]]:
+    """The definitions of the named judges. Raises: ConfigError for a name not defined."""
+    defined = read_judges()
+    for name in names:
+        if name not in defined:
+            raise ConfigError(
+                f"no judge called {name!r}{did_you_mean(name, defined)}; defined are "
+                f"{', '.join(sorted(defined))}. Add [{name}] to {JUDGES_FILE}"
+            )
+    return [(name, defined[name]) for name in names]
+
+
+async def open_judges(names: Sequence[str], stack: AsyncExitStack) -> list[Judge]:
+    """Connect to the named judges, starting vLLM where one has no url; closed with the stack."""
+    judges = []
+    for name, definition in find_judges(names or ["default"]):
+        model = await _open(definition, stack)
+        stack.push_async_callback(model.close)
+        judges.append(Judge(name, model, definition.minimum_label_mass))
+    return judges
+
+
+async def _open(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel:
+    if definition.transport == "fake":
+        return FakeModel(definition.fake or FakeSettings())
+    from judges.policies import open_model
+
+    return await open_model(
+        definition.url,
+        definition.model,
+        stack,
+        revision=definition.revision,
+        tokenizer=definition.tokenizer,
+        transport=definition.transport,
+        api_key_variable=definition.api_key_variable,
+    )

@@ -1,0 +1,207 @@
+"""Rankings as a pure function of stored votes and a constitution: no model is ever called.
+
+`rank` asks for the votes it lacks and then calls this; `charter reweigh` calls only this. So
+re-weighting and re-judging cannot differ.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from judges.aggregate import (
+    Order,
+    Verdicts,
+    aggregate,
+    order_completions,
+    scheme_of,
+)
+from judges.constitution import Constitution
+from judges.records import Question, Reason
+from judges.store import VoteStore
+from judges.tally import EMPTY, Ballot, Settings, Tally, tally_votes
+
+CHUNK = 4096
+"""Rankings aggregated at once: bounds memory, and keeps packed lookup keys within 64 bits."""
+DECIMALS = 6
+
+
+def rankings(
+    ballots: Sequence[Ballot], constitution: Constitution, store: VoteStore
+) -> Iterator[dict[str, Any]]:
+    """The ranking line of each ballot, in order; `missing_vote` where the store lacks votes.
+
+    Cost: no model call.
+    """
+    for start in range(0, len(ballots), CHUNK):
+        chunk = ballots[start : start + CHUNK]
+        groups: dict[tuple[int, Settings], list[int]] = defaultdict(list)
+        for index, ballot in enumerate(chunk):
+            groups[len(ballot.completions), ballot.settings].append(index)
+        lines: dict[int, dict[str, Any]] = {}
+        for (size, settings), indices in groups.items():
+            same = [chunk[index] for index in indices]
+            if size < 2:
+                made = [_alone(ballot, constitution) for ballot in same]
+            else:
+                made = _rank_same_size(same, settings, constitution, store)
+            lines.update(zip(indices, made, strict=True))
+        yield from (lines[index] for index in range(len(chunk)))
+
+
+def _rank_same_size(
+    ballots: Sequence[Ballot], settings: Settings, constitution: Constitution, store: VoteStore
+) -> list[dict[str, Any]]:
+    tally = tally_votes(ballots, settings, constitution, store)
+    scheme = scheme_of(constitution)
+    verdicts = aggregate(tally.logit_RPNN, tally.applies_RP, scheme)
+    orders = order_completions(verdicts.p_RNN, scheme.tie_margin)
+    lines = _lines(ballots, constitution, tally, verdicts, orders)
+    for ballot, order, line in zip(ballots, orders, lines, strict=True):
+        if len(order.ranking) < len(ballot.completions):
+            line |= _unranked(ballot, order, constitution, store)
+    return lines
+
+
+def _unranked(
+    ballot: Ballot, order: Order, constitution: Constitution, store: VoteStore
+) -> dict[str, Any]:
+    """Why some completions have no place in the ranking; with fewer than two left, nor the item."""
+    votes = store.get(questions(ballot, constitution)).values()
+    unranked: dict[int, Reason] = {}
+    for index, completion in enumerate(ballot.completions):
+        if index not in order.ranking:
+            about = [vote for vote in votes if completion in vote.question.completions]
+            reasons = Counter(vote.reason for vote in about if vote.reason is not None)
+            told = reasons.most_common(1)[0][0] if reasons else None
+            unranked[index] = "empty_completion" if completion == EMPTY else told or "missing_vote"
+    fields: dict[str, Any] = {"unranked": {str(i): reason for i, reason in unranked.items()}}
+    if len(order.ranking) < 2:
+        commonest = Counter(unranked.values()).most_common(1)[0][0]
+        fields |= {"status": "unscored", "reason": commonest}
+    return fields
+
+
+def _lines(
+    ballots: Sequence[Ballot],
+    constitution: Constitution,
+    tally: Tally,
+    verdicts: Verdicts,
+    orders: Sequence[Order],
+) -> list[dict[str, Any]]:
+    """Ranking lines, all taken as scored; the arrays in them are written by orjson as lists."""
+    names = [principle.id for principle in constitution.principles]
+    p_RNN = _rounded(verdicts.p_RNN)
+    observed_RNN = np.triu(~np.isnan(p_RNN), 1)
+    p_RPNN = _rounded(0.5 * (1 + np.tanh(0.5 * tally.logit_RPNN)))
+    gap_RP = [[g if g == g else None for g in row] for row in _rounded(tally.gap_RP).tolist()]
+    applies_RP = _rounded(tally.applies_RP).tolist()
+    pairs = list(combinations(range(p_RNN.shape[1]), 2))
+    seen_RN = observed_RNN[:, [i for i, _ in pairs], [j for _, j in pairs]].tolist()
+    return [
+        {
+            "id": ballot.id,
+            "status": "scored",
+            "reason": None,
+            "digests": _digests(ballot, constitution),
+            "scores": order.scores,
+            "ranking": order.ranking,
+            "tie_groups": order.tie_groups,
+            "cycles": order.cycles,
+            "p": p_RNN[row],
+            "observed": [pair for pair, seen in zip(pairs, seen_RN[row], strict=True) if seen],
+            "unranked": {},
+            "principles": {
+                name: {
+                    "p": p_RPNN[row, k],
+                    "order_gap": gap_RP[row][k],
+                    "applies": applies_RP[row][k],
+                }
+                for k, name in enumerate(names)
+            },
+            "votes": _reference(ballot),
+        }
+        for row, (ballot, order) in enumerate(zip(ballots, orders, strict=True))
+    ]
+
+
+def _rounded(values: Any) -> Any:
+    return np.round(values, DECIMALS)
+
+
+def _alone(ballot: Ballot, constitution: Constitution) -> dict[str, Any]:
+    """The line of a ballot with one completion: nothing to compare."""
+    size = len(ballot.completions)
+    return {
+        "id": ballot.id,
+        "status": "unscored",
+        "reason": "one_completion",
+        "digests": _digests(ballot, constitution),
+        "scores": [None] * size,
+        "ranking": [],
+        "tie_groups": [],
+        "cycles": [],
+        "p": [[0.5]] * size,
+        "observed": [],
+        "unranked": {str(index): "one_completion" for index in range(size)},
+        "principles": {},
+        "votes": _reference(ballot),
+    }
+
+
+def _digests(ballot: Ballot, constitution: Constitution) -> dict[str, Any]:
+    return {
+        "constitution": constitution.digest,
+        "judge": "+".join(ballot.settings.pair),
+        "calibration": None,
+    }
+
+
+def _reference(ballot: Ballot) -> dict[str, Any]:
+    """Where the votes lie: what `charter reweigh` needs to find them again in the store."""
+    return {
+        "conversation": ballot.conversation,
+        "completions": ballot.completions,
+        "settings": {
+            "pair": ballot.settings.pair,
+            "applies": ballot.settings.applies,
+            "rule": ballot.settings.rule,
+        },
+    }
+
+
+def questions(
+    ballot: Ballot, constitution: Constitution, pairs: Sequence[tuple[int, int]] | None = None
+) -> list[Question]:
+    """Every question whose vote a ballot needs: scopes, rules, and pairs in both orders."""
+    indices = [i for i, completion in enumerate(ballot.completions) if completion != EMPTY]
+    wanted = list(combinations(indices, 2)) if pairs is None else pairs
+    wanted = [(i, j) for i, j in wanted if i in indices and j in indices]
+    asked: dict[Question, None] = {}
+    for principle in constitution.principles:
+        if principle.applies_when is not None:
+            for setting in ballot.settings.applies:
+                asked[_question(ballot, setting, principle.question_digest("applies"))] = None
+        if principle.rule is not None:
+            for index in indices:
+                digest = principle.question_digest("rule")
+                asked[_question(ballot, ballot.settings.rule, digest, index)] = None
+            continue
+        for setting in ballot.settings.pair:
+            digest = principle.question_digest("pair")
+            for i, j in wanted:
+                if ballot.completions[i] != ballot.completions[j]:
+                    asked[_question(ballot, setting, digest, i, j)] = None
+                    asked[_question(ballot, setting, digest, j, i)] = None
+    return list(asked)
+
+
+def _question(ballot: Ballot, setting: str, principle: str, *shown: int) -> Question:
+    return Question(
+        setting=setting,
+        principle=principle,
+        conversation=ballot.conversation,
+        completions=tuple(ballot.completions[index] for index in shown),
+    )

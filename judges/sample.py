@@ -1,0 +1,73 @@
+"""Sampling completions from a policy: prompts in, completions out, a window at a time."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from judges.errors import ModelError
+from judges.model import ChatModel, Completion, Failure, ModelPrompt, Sampling
+from judges.records import Item, Message
+
+WINDOW_PROMPTS = 32
+WINDOWS_IN_FLIGHT = 2
+Progress = Callable[[int, int], None]
+
+
+async def sample(
+    prompts: Sequence[Item],
+    policy: ChatModel,
+    sampling: Sampling,
+    *,
+    system: str | None = None,
+    progress: Progress | None = None,
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """Completion lines in the prompts' order, some at a time.
+
+    A prompt the policy cannot answer has no line here: its failure is raised once all others are
+    done, so that a second run asks for it again.
+    Cost: `sampling.n` completions a prompt. Raises: ModelError.
+    """
+    failures: list[tuple[str, Failure]] = []
+    windows = deque(
+        prompts[start : start + WINDOW_PROMPTS] for start in range(0, len(prompts), WINDOW_PROMPTS)
+    )
+    flying: deque[tuple[Sequence[Item], asyncio.Task[list[Any]]]] = deque()
+    done = 0
+    while windows or flying:
+        while windows and len(flying) < WINDOWS_IN_FLIGHT:
+            window = windows.popleft()
+            asked = [ModelPrompt(messages=_with_system(item, system)) for item in window]
+            flying.append((window, asyncio.create_task(policy.complete(asked, sampling))))
+        window, task = flying.popleft()
+        answers = await task
+        pairs = list(zip(window, answers, strict=True))
+        failures += [(item.id, answer) for item, answer in pairs if isinstance(answer, Failure)]
+        done += len(window)
+        if progress:
+            progress(done, len(prompts))
+        yield [_line(item, answer) for item, answer in pairs if not isinstance(answer, Failure)]
+    if failures:
+        first, failure = failures[0]
+        raise ModelError(
+            f"{len(failures)} of {len(prompts)} prompts have no completions, {first!r} first: "
+            f"{failure.reason} {failure.detail}; run the same command again to ask for these only"
+        )
+
+
+def _with_system(item: Item, system: str | None) -> tuple[Message, ...]:
+    if system is None or item.prompt[0].role == "system":
+        return item.prompt
+    return (Message(role="system", content=system), *item.prompt)
+
+
+def _line(item: Item, completions: tuple[Completion, ...]) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "prompt": [message.model_dump() for message in item.prompt],
+        "completions": [
+            {"text": c.text, "finish_reason": c.finish_reason, "tokens": c.tokens}
+            for c in completions
+        ],
+        "metadata": item.metadata,
+    }

@@ -1,0 +1,299 @@
+"""What the judging verbs do: read files, open judges, call one function, say what came of it."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from judges.canonical import text_digest
+from judges.constitution import Constitution
+from judges.constitution_files import lint_constitution, list_constitutions, load_constitution
+from judges.errors import ConfigError, DataError
+from judges.golden import GoldenResult, run_golden_tests
+from judges.intervals import wilson
+from judges.items import load_items, load_prompts
+from judges.jsonl import Journal, dump_line, write_jsonl
+from judges.judge import settings_of
+from judges.judge_files import open_judges
+from judges.model import Sampling
+from judges.preferences import PairingSettings, read_rankings, write_preferences
+from judges.progress import progress, say
+from judges.rank import ballot_of, rank
+from judges.records import Item, Record
+from judges.reweigh import rankings
+from judges.store import VoteStore
+from judges.tally import Ballot
+
+EXIT_UNSCORED = 3
+
+
+def emit(text: str) -> None:
+    """One line of result, on stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def run_sample(options: argparse.Namespace) -> int:
+    """`charter sample`"""
+    prompts = load_prompts(options.prompts)
+    sampling = Sampling(
+        n=options.n,
+        max_tokens=options.max_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+    )
+    asyncio.run(sample_file(prompts, options.policy, sampling, options.output, options.system))
+    return 0
+
+
+async def sample_file(
+    prompts: list[Item], policy: str | None, sampling: Sampling, output: Path, system: str | None
+) -> None:
+    """Sample to a file; a second run draws only what is lacking."""
+    from judges.policies import open_policy
+    from judges.sample import sample
+
+    async with AsyncExitStack() as stack:
+        model = await open_policy(policy, stack)
+        drawn = {
+            "policy": model.capabilities().fingerprint,
+            "system": system,
+            **sampling.model_dump(mode="json"),
+        }
+        asked = {item.id: [m.model_dump() for m in item.prompt] for item in prompts}
+
+        def keep(row: Mapping[str, Any]) -> bool:
+            same = asked.get(str(row["id"])) == row.get("prompt")
+            return same and row.get("metadata", {}).get("sampled") == drawn
+
+        journal = stack.enter_context(Journal(output, keep))
+        left = [item for item in prompts if item.id not in journal]
+        say_resumed(len(journal), len(prompts), output)
+        with progress("sampling", "prompts") as report:
+            async for lines in sample(left, model, sampling, system=system, progress=report):
+                for line in lines:
+                    line["metadata"] = {**line["metadata"], "sampled": drawn}
+                journal.append(lines)
+        journal.finish(item.id for item in prompts)
+
+
+def say_resumed(done: int, total: int, output: Path) -> None:
+    """Tell how much of an output was already there."""
+    if done:
+        say(f"{output}: {done} of {total} are done already")
+
+
+def run_rank(options: argparse.Namespace) -> int:
+    """`charter rank`"""
+    constitution = load_constitution(options.constitution)
+    items = load_items(options.input)
+    if not 0 <= options.max_unscored <= 1:
+        raise ConfigError(f"--max-unscored is {options.max_unscored}; use a share from 0 to 1")
+    with VoteStore.open(options.store) as store:
+        status = asyncio.run(
+            rank_file(items, constitution, options.judge, store, options.output, options.pairs)
+        )
+    lost = sum(status.values()) - status["scored"]
+    say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
+    if lost > options.max_unscored * len(items):
+        say(f"{lost} of {len(items)} items are not scored, more than --max-unscored allows")
+        return EXIT_UNSCORED
+    return 0
+
+
+async def rank_file(
+    items: list[Item],
+    constitution: Constitution,
+    judge_names: list[str],
+    store: VoteStore,
+    output: Path,
+    pairs: Any = "all",
+) -> Counter[str]:
+    """Rank to a file; returns how many items have each status.
+
+    A second run judges only items that are new, changed, or ended in an error.
+    """
+    async with AsyncExitStack() as stack:
+        judges = await open_judges(judge_names, stack)
+        settings = settings_of(judges)
+        ballots = {item.id: ballot_of(item, settings) for item in items}
+
+        def keep(row: Mapping[str, Any]) -> bool:
+            ballot = ballots.get(str(row["id"]))
+            if ballot is None or row.get("status") == "error":
+                return False
+            same = row.get("digests", {}).get("constitution") == constitution.digest
+            return same and row.get("asked") == pairs and _ballot_in(row) == ballot
+
+        journal = stack.enter_context(Journal(output, keep))
+        left = [item for item in items if item.id not in journal]
+        say_resumed(len(journal), len(items), output)
+        with progress("ranking", "prompts") as report:
+            async for lines in rank(
+                left, constitution, judges, store, pairs=pairs, progress=report
+            ):
+                journal.append([{**line, "asked": pairs} for line in lines])
+        status = Counter(str(row["status"]) for row in journal.rows())
+        journal.finish(item.id for item in items)
+    return status
+
+
+def _ballot_in(row: Mapping[str, Any]) -> Ballot | None:
+    try:
+        return Ballot.model_validate({"id": str(row["id"]), **row["votes"]})
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def run_reweigh(options: argparse.Namespace) -> int:
+    """`charter reweigh`"""
+    constitution = load_constitution(options.constitution)
+    with VoteStore.open(options.store) as store:
+        status = reweigh_file(options.rankings, constitution, store, options.output)
+    say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
+    return 0
+
+
+def reweigh_file(
+    source: Path, constitution: Constitution, store: VoteStore, output: Path
+) -> Counter[str]:
+    """Rank a rankings file again from stored votes; returns how many have each status.
+
+    Cost: no model call.
+    """
+    rows = list(read_rankings(source))
+    ballots = [_ballot_of_row(row, f"{source}:{number}") for number, row in enumerate(rows, 1)]
+    status: Counter[str] = Counter()
+
+    def lines() -> Any:
+        for row, line in zip(rows, rankings(ballots, constitution, store), strict=True):
+            status[line["status"]] += 1
+            for key in ("prompt", "completions", "metadata"):
+                if key in row:
+                    line[key] = row[key]
+            yield line
+
+    write_jsonl(output, lines())
+    return status
+
+
+def _ballot_of_row(row: Mapping[str, Any], where: str) -> Ballot:
+    ballot = _ballot_in(row)
+    if ballot is None:
+        raise DataError(
+            f"{where}: `votes` does not say where the votes lie; make the file with `charter rank`"
+        )
+    return ballot
+
+
+def run_preferences(options: argparse.Namespace) -> int:
+    """`charter preferences`"""
+    settings = PairingSettings(pairing=options.pairing, minimum_margin=options.minimum_margin)
+    counts = write_preferences(read_rankings(options.rankings), options.output, settings)
+    dropped = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
+    say(f"{options.output}: {counts.kept} preferences kept; dropped: {dropped}")
+    return 0
+
+
+def run_constitution_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb's form
+    """`charter constitution list`"""
+    for constitution in list_constitutions():
+        n = len(constitution.principles)
+        emit(f"{constitution.reference:32} {n:3} principles  {constitution.title}")
+    return 0
+
+
+def run_constitution_show(options: argparse.Namespace) -> int:
+    """`charter constitution show`"""
+    constitution = load_constitution(options.reference)
+    if options.json:
+        emit(constitution.model_dump_json(indent=2))
+        return 0
+    emit(f"{constitution.reference}  {constitution.title}  ({constitution.licence})")
+    emit(f"digest {constitution.digest}")
+    for name, value in constitution.digests.model_dump().items():
+        emit(f"  {name:10} {value}")
+    for principle in constitution.principles:
+        what = principle.text or f"rule {principle.rule.model_dump() if principle.rule else ''}"
+        emit(f"\n{principle.id}  [{principle.tier}, weight {principle.weight:g}]")
+        emit(f"  {what}")
+        if principle.applies_when:
+            emit(f"  applies when: {principle.applies_when}")
+    return 0
+
+
+def run_constitution_lint(options: argparse.Namespace) -> int:
+    """`charter constitution lint`"""
+    constitution = load_constitution(options.reference)
+    findings = lint_constitution(constitution)
+    for finding in findings:
+        emit(str(finding))
+    say(f"{constitution.reference}: loads; {len(findings)} findings")
+    return 0
+
+
+def run_constitution_test(options: argparse.Namespace) -> int:
+    """`charter constitution test`: exit code 1 when a test is not passed."""
+    constitution = load_constitution(options.reference)
+
+    async def run() -> list[GoldenResult]:
+        async with AsyncExitStack() as stack:
+            judges = await open_judges(options.judge, stack)
+            return await run_golden_tests(constitution, judges, store)
+
+    with VoteStore.open(options.store) as store:
+        results = asyncio.run(run())
+    passed = sum(result.passed for result in results)
+    low, high = wilson(passed, len(results))
+    if options.json:
+        emit(json.dumps([result.model_dump() for result in results], indent=2))
+    else:
+        for result in results:
+            p = "unscored" if result.p is None else f"p {result.p:.3f}"
+            mark = "pass" if result.passed else "FAIL"
+            emit(f"{mark}  {result.principle}:{result.test}  {p}")
+    say(f"passed {passed} of {len(results)} (95 % interval {low:.2f} to {high:.2f})")
+    return 0 if passed == len(results) else 1
+
+
+def run_stats(options: argparse.Namespace) -> int:
+    """`charter votes stats`"""
+    with VoteStore.open(options.store) as store:
+        emit(_json(store.stats()))
+    return 0
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """`charter votes export`"""
+    with VoteStore.open(options.store) as store:
+        say(f"{options.output}: {store.export(options.output)} votes")
+    return 0
+
+
+def run_merge(options: argparse.Namespace) -> int:
+    """`charter votes merge`"""
+    with VoteStore.open(options.store) as store:
+        say(f"{store.merge(options.source)} new votes taken over from {options.source}")
+    return 0
+
+
+def run_erase(options: argparse.Namespace) -> int:
+    """`charter votes erase`"""
+    text = options.text
+    if text is None:
+        text = options.file.read_bytes().decode("utf-8", "surrogateescape")
+    with VoteStore.open(options.store) as store:
+        emit(_json(store.erase(text)))
+    say(f"erased the text with digest {text_digest(text)}")
+    return 0
+
+
+def _json(record: Any) -> str:
+    if isinstance(record, Record):
+        return record.model_dump_json(indent=2)
+    return dump_line(record).decode().strip()
