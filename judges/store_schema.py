@@ -1,0 +1,276 @@
+"""The vote store's tables, and how a database is opened, checked and written to.
+
+Every text is kept once in `texts` and named by an integer. A vote's primary key is the content
+key itself, in interned form, and starts with the conversation: the votes on one prompt lie side
+by side on disk, so a store larger than memory is read in runs, not at random.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from judges.errors import ConfigError, DataError
+
+SCHEMA_VERSION = 1
+PARTITIONS = 16
+"""Hash partitions of the votes on PostgreSQL; a table of 10^8 votes stays at 10^7 in each."""
+LOCK_WAIT_S = 60
+"""How long a writer waits for another one before it gives up."""
+PAGE_BYTES = 8192
+CREATION_LOCK = 0x63686172746572
+"""PostgreSQL advisory lock under which the tables are created: `charter` in ASCII."""
+
+NO_TEXT = 0
+"""In place of a completion that the question does not have."""
+LIST = -1
+"""As `second_id`: `first_id` names the canonical JSON list of the group's completion digests."""
+
+metadata = MetaData()
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+store_version = Table("charter_store", metadata, Column("version", Integer, nullable=False))
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("id", _Id, Identity(), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    # Bytes, not text: PostgreSQL's text holds neither NUL nor lone surrogates. NULL: erased.
+    Column("body", LargeBinary),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("conversation_id", _Id, primary_key=True, autoincrement=False),
+    Column("setting_id", _Id, primary_key=True, autoincrement=False),
+    Column("first_id", _Id, primary_key=True, autoincrement=False),
+    Column("second_id", _Id, primary_key=True, autoincrement=False),
+    # After the completions: the principles on one pair are one run of rows.
+    Column("principle_id", _Id, primary_key=True, autoincrement=False),
+    Column("sample", Integer, primary_key=True, autoincrement=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("provenance_id", _Id, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("value", Double),
+    Column("label_mass", Double),
+    Column("scored", Boolean, nullable=False),
+    Column("reason", String),
+    # float64, little endian, one for each option.
+    Column("logprobs", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+    postgresql_partition_by="HASH (conversation_id)",
+)
+
+
+def database_url(reference: str | None) -> URL:
+    """The database named, or else `CHARTER_DATABASE_URL`, or else votes.db in `CHARTER_HOME`.
+
+    Raises: ConfigError when it is neither an SQLite file nor a PostgreSQL database.
+    """
+    named = reference or os.environ.get("CHARTER_DATABASE_URL")
+    if not named:
+        home = os.environ.get("CHARTER_HOME") or Path.home() / ".local" / "share" / "charter"
+        return URL.create("sqlite", database=str(Path(home) / "votes.db"))
+    try:
+        url = make_url(named)
+    except ArgumentError as error:
+        raise ConfigError(_not_a_url(named)) from error
+    kind = url.get_backend_name()
+    if kind in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if kind != "sqlite" or url.database in (None, "", ":memory:"):
+        raise ConfigError(_not_a_url(named))
+    return url
+
+
+def _not_a_url(named: str) -> str:
+    return (
+        f"database {named!r} is not usable · CHARTER_DATABASE_URL or the store named · "
+        "write sqlite:////path/to/votes.db or postgresql://user@host/database"
+    )
+
+
+def open_database(url: URL) -> Engine:
+    """An engine on a database that holds charter's tables, created if it held nothing.
+
+    Raises: ConfigError without a PostgreSQL driver; DataError when the database cannot be reached
+    or written, holds something else, or was written by a newer charter.
+    """
+    is_file = url.get_backend_name() == "sqlite"
+    engine = _sqlite_engine(url) if is_file else _postgresql_engine(url)
+    try:
+        with database_errors(engine):
+            _ensure_tables(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"folder of the vote store cannot be made: {error.strerror} · {path.parent} · "
+            "set CHARTER_DATABASE_URL or CHARTER_HOME to a place you can write to"
+        ) from error
+    engine = create_engine(url, connect_args={"timeout": LOCK_WAIT_S})
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        # We begin transactions ourselves: sqlite3 begins them late, and never before a read.
+        connection.isolation_level = None
+        for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        # A reader that turns writer can be refused at once; a writer says so from the start.
+        writes = connection.get_execution_options().get("charter_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"PostgreSQL driver {error.name!r} is not installed · "
+            f"{url.render_as_string()} · pip install 'psycopg[binary]'"
+        ) from error
+
+
+def _ensure_tables(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if _recorded_version(connection):
+            return
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite_file(engine)
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATION_LOCK})"))
+        if _recorded_version(connection):
+            return
+        metadata.create_all(connection)
+        if engine.dialect.name == "postgresql":
+            for part in range(PARTITIONS):
+                connection.execute(
+                    text(
+                        f"CREATE TABLE votes_{part} PARTITION OF votes "
+                        f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+                    )
+                )
+        connection.execute(insert(store_version).values(version=SCHEMA_VERSION))
+
+
+def _prepare_sqlite_file(engine: Engine) -> None:
+    """Page size and write-ahead log: fixed once, outside a transaction, in a still empty file."""
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.close()
+    finally:
+        raw.close()
+
+
+def _recorded_version(connection: Connection) -> int | None:
+    """The schema's version; None in an empty database."""
+    where = connection.engine.url.render_as_string()
+    tables = inspect(connection).get_table_names()
+    if store_version.name not in tables:
+        if tables:
+            raise DataError(
+                f"database holds other tables ({', '.join(sorted(tables)[:3])}) and no votes · "
+                f"{where} · name an empty database or one that charter made"
+            )
+        return None
+    version = connection.scalar(select(store_version.c.version))
+    if version is None or version > SCHEMA_VERSION:
+        raise DataError(
+            f"vote store has schema version {version}, this charter knows {SCHEMA_VERSION} · "
+            f"{where} · use the charter that wrote it, or a newer one"
+        )
+    return int(version)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes: all of it is kept, or nothing."""
+    with engine.execution_options(charter_writes=True).begin() as connection:
+        yield connection
+
+
+_CAUSES = (
+    (
+        ("disk is full", "No space left", "DiskFull"),
+        "disk is full",
+        "free some space and run the same command again; what was stored before is intact",
+    ),
+    (
+        ("database is locked", "table is locked"),
+        f"database stayed locked for {LOCK_WAIT_S} s",
+        "wait until the other command has finished, then run the same command again",
+    ),
+    (
+        ("not a database", "malformed"),
+        "file is damaged or is no SQLite database",
+        "restore it, or name another file",
+    ),
+    (
+        ("unable to open", "readonly", "read-only"),
+        "database cannot be opened for writing",
+        "check the path and its permissions",
+    ),
+)
+
+
+@contextmanager
+def database_errors(engine: Engine) -> Iterator[None]:
+    """Whatever the driver raises inside, as a DataError that says where and what to do."""
+    try:
+        yield
+    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        what, remedy = _explain(" ".join(f"{type(cause).__name__}: {cause}".split()))
+        raise DataError(f"{what} · {engine.url.render_as_string()} · {remedy}") from error
+
+
+def _explain(seen: str) -> tuple[str, str]:
+    """What went wrong, and what to do about it."""
+    for marks, what, remedy in _CAUSES:
+        if any(mark in seen for mark in marks):
+            return what, remedy
+    return seen, "check that the database is there and running"
