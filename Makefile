@@ -5,7 +5,8 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(if $(shell command -v $(name)),$(name))))
 # On a machine with a GPU: make EXTRAS=gpu-engine,training,dev
 EXTRAS ?= cpu-engine,training,dev
-CODE = $(wildcard charter.py judges service training deploy tests)
+CODE = $(wildcard charter.py) $(sort $(foreach folder,judges service training deploy tests,$\
+	$(if $(wildcard $(folder)/*.py $(folder)/*/*.py),$(folder))))
 BIN = .venv/bin
 
 # Spinning OpenMP threads make everything several times slower on shared cores. Models come from packages, not a hub.

@@ -182,8 +182,12 @@ def pip_settings(environment: Environment) -> dict[str, list[str]]:
 class Installer:
     """Installs with uv into one environment what some extras ask for."""
 
-    def __init__(self, environment: Environment, extras: Sequence[str]) -> None:
-        settings = pip_settings(environment)
+    def __init__(
+        self,
+        environment: Environment,
+        extras: Sequence[str],
+        settings: Mapping[str, Sequence[str]],
+    ) -> None:
         self.extras = extras
         self.variables = uv_variables(settings, os.environ)
         constraints = [str(path) for path in constraint_files(ROOT, extras)]
@@ -234,7 +238,7 @@ def set_up(environment: Environment, extras: Sequence[str], digest: str) -> None
     pip = [str(environment.python), "-m", "pip", "install", "--disable-pip-version-check"]
     pip += ["--quiet", "--constraint", "deploy/constraints.txt", "uv"]
     run(pip, "installing uv", "see pip's message above; is the network or the mirror there?")
-    Installer(environment, extras).install_all()
+    Installer(environment, extras, pip_settings(environment)).install_all()
     environment.finish(digest)
     say(f"{environment.path} is ready after {time.monotonic() - started:.0f} s")
 
