@@ -236,7 +236,7 @@ def set_up(environment: Environment, extras: Sequence[str], digest: str) -> None
     started = time.monotonic()
     environment.start()
     pip = [str(environment.python), "-m", "pip", "install", "--disable-pip-version-check"]
-    pip += ["--quiet", "--constraint", "deploy/constraints.txt", "uv"]
+    pip += ["-qq", "--constraint", "deploy/constraints.txt", "uv"]
     run(pip, "installing uv", "see pip's message above; is the network or the mirror there?")
     Installer(environment, extras, pip_settings(environment)).install_all()
     environment.finish(digest)
