@@ -1,0 +1,105 @@
+"""What the training verbs do: read files, call one function, say what came of it."""
+
+import argparse
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+from judges.constitution_files import load_constitution
+from judges.items import load_prompts
+from judges.jsonl import replacing
+from judges.judge_files import open_judges
+from judges.progress import progress, say
+from judges.store import VoteStore
+from judges.verbs import emit
+
+
+def run_train_dpo(options: argparse.Namespace) -> int:
+    """`charter train dpo`"""
+    from training.manifest import make_manifest
+    from training.recipe import load_recipe
+
+    recipe = load_recipe(options.config, options.overrides)
+    if options.dry_run:
+        emit(make_manifest(recipe).model_dump_json(indent=2))
+        return 0
+    from training.dpo import train_dpo
+
+    with progress("training", "steps") as report:
+        summary = train_dpo(
+            recipe,
+            resume=options.resume,
+            progress=lambda step, total, loss: report(step, total),  # noqa: ARG005
+        )
+    say(f"{recipe.output}: {summary}")
+    return 0
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """`charter evaluate`"""
+    from training.evaluate import Evaluation, EvaluationSettings, evaluate
+
+    constitution = load_constitution(options.constitution)
+    prompts = load_prompts(options.prompts)
+    settings = EvaluationSettings(
+        samples=options.samples,
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        seed=options.seed,
+    )
+
+    async def run() -> Evaluation:
+        async with AsyncExitStack() as stack:
+            judges = await open_judges(options.judge, stack)
+            with progress("judging", "pairs") as report:
+                return await evaluate(
+                    options.policy,
+                    options.against,
+                    constitution,
+                    prompts,
+                    judges,
+                    store,
+                    settings,
+                    report,
+                )
+
+    with VoteStore.open(options.store) as store:
+        evaluation = asyncio.run(run())
+    text = evaluation.model_dump_json(indent=2)
+    if options.output is None:
+        emit(text)
+    else:
+        with replacing(options.output) as file:
+            file.write(text.encode())
+    rate, floor = evaluation.win_rate, evaluation.noise_floor
+    say(
+        f"win rate {rate.rate:.3f} (95 % interval {rate.low:.3f} to {rate.high:.3f}, n {rate.n}); "
+        f"noise floor {floor.rate:.3f}; sane {evaluation.against_text.sane.mean:.2f} -> "
+        f"{evaluation.policy_text.sane.mean:.2f}"
+    )
+    return 0
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """`charter demo`"""
+    from training.demo.demo import run_demo as run
+
+    summary = run(options.out, options.seed)
+    emit(json.dumps(summary, indent=2))
+    return 0
+
+
+def run_benchmark_judge(options: argparse.Namespace) -> int:
+    """`charter benchmark judge`"""
+    from judges.benchmark import benchmark_judge
+
+    emit(json.dumps(benchmark_judge(options.prompts), indent=2))
+    return 0
+
+
+def run_benchmark_reweigh(options: argparse.Namespace) -> int:
+    """`charter benchmark reweigh`"""
+    from judges.benchmark import benchmark_reweigh
+
+    emit(json.dumps(benchmark_reweigh(options.votes), indent=2))
+    return 0
