@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint format clean
 
-PYTHON ?= $(firstword $(foreach name,python3.11 python3,$(if $(shell command -v $(name)),$(name))))
+PYTHON ?= $(or $(firstword $(foreach name,python3.11 python3,$(if $(shell command -v $(name)),$(name)))),python3)
 # On a machine with a GPU: make EXTRAS=gpu-engine,training,dev
 EXTRAS ?= cpu-engine,training,dev
 CODE = $(wildcard charter.py) $(sort $(foreach folder,judges service training deploy tests,$\
