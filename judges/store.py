@@ -177,14 +177,20 @@ def _key(question: Question, ids: dict[str, int]) -> Key:
         ids[question.setting],
         first,
         second,
-        ids[question.principle],
         question.sample,
+        ids[question.principle],
     )
 
 
 def _key_of(row: Row[Any]) -> Key:
-    conversation, setting, first, second, principle, sample = row[:6]
-    return conversation, setting, first, second, principle, sample
+    return (
+        row.conversation_id,
+        row.setting_id,
+        row.first_id,
+        row.second_id,
+        row.sample,
+        row.principle_id,
+    )
 
 
 def _row(vote: Vote, ids: dict[str, int], now: int) -> tuple[Any, ...]:
@@ -229,9 +235,9 @@ def _chunks(values: Iterable[Any]) -> Iterable[list[Any]]:
 
 def _known_ids(connection: Connection, digests: set[str]) -> dict[str, int]:
     return {
-        row.digest.hex(): row.id
+        digest.hex(): number
         for chunk in _chunks(digests)
-        for row in connection.execute(
+        for number, digest in connection.execute(
             select(texts.c.id, texts.c.digest).where(
                 texts.c.digest.in_([bytes.fromhex(digest) for digest in chunk])
             )
@@ -241,9 +247,11 @@ def _known_ids(connection: Connection, digests: set[str]) -> dict[str, int]:
 
 def _bodies(connection: Connection, ids: set[int]) -> dict[int, str | None]:
     return {
-        row.id: decode(row.body)
+        number: decode(body)
         for chunk in _chunks(ids)
-        for row in connection.execute(select(texts.c.id, texts.c.body).where(texts.c.id.in_(chunk)))
+        for number, body in connection.execute(
+            select(texts.c.id, texts.c.body).where(texts.c.id.in_(chunk))
+        )
     }
 
 

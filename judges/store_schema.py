@@ -71,9 +71,9 @@ votes = Table(
     Column("setting_id", _Id, primary_key=True, autoincrement=False),
     Column("first_id", _Id, primary_key=True, autoincrement=False),
     Column("second_id", _Id, primary_key=True, autoincrement=False),
-    # After the completions: the principles on one pair are one run of rows.
-    Column("principle_id", _Id, primary_key=True, autoincrement=False),
     Column("sample", Integer, primary_key=True, autoincrement=False),
+    # Last: the principles on one pair are one run of rows, which `store_columns` reads as one.
+    Column("principle_id", _Id, primary_key=True, autoincrement=False),
     Column("prompt_tokens", Integer, nullable=False),
     Column("cached_tokens", Integer, nullable=False),
     Column("provenance_id", _Id, nullable=False),
