@@ -12,6 +12,8 @@ import orjson
 
 from judges.errors import DataError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 WRITE_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -20,10 +22,16 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises: DataError for a file that is absent, or a line that is no UTF-8 or no JSON object.
     """
+    for number, line in read_lines(path):
+        yield number, parse_line(line, f"{path}:{number}")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Line number and bytes of each line that is not blank. Raises: DataError."""
     with _reading(path) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield number, parse_line(line, f"{path}:{number}")
+                yield number, line
 
 
 def parse_line(line: bytes, where: str) -> dict[str, Any]:
@@ -89,11 +97,19 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
+def refuse_no_file(path: Path) -> None:
+    """Raises: DataError when PATH is there and is no plain file, which a file could replace."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is a folder or a device; name a file to write")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes PATH's place when the block ends well, else vanishes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _disk(path):
+        path = path.resolve()  # a link stays a link: what it points to is replaced
+        refuse_no_file(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
@@ -111,12 +127,12 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             raise DataError(
                 f"{path}: the disk is full; free some space and run the same command again: "
                 "what was done is kept"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in UNWRITABLE:
             raise DataError(f"{path}: cannot be written ({error.strerror})") from error
         raise
 
@@ -132,12 +148,14 @@ class Journal:
         self.path = path
         self.partial = path.with_name(path.name + ".partial")
         self._lines: dict[str, tuple[int, int]] = {}
+        refuse_no_file(path)
         kept = [line for old in (path, self.partial) for line in _usable_lines(old, keep)]
         with replacing(self.partial) as file:
             for identity, line in kept:
                 self._lines[identity] = (file.tell(), len(line))
                 file.write(line)
-        self._file = self.partial.open("r+b")
+        # Unbuffered: what a full disk refused must not be tried again when the file is closed.
+        self._file = self.partial.open("r+b", buffering=0)
 
     def __enter__(self) -> Self:
         return self
@@ -157,14 +175,29 @@ class Journal:
         return len(self._lines)
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Keep rows, each with an `id`; they survive a kill from here on."""
+        """Keep rows, each with an `id`; they survive a kill from here on, all of them or none.
+
+        Raises: DataError when the disk is full; the rows kept before are still there.
+        """
+        start = self._file.seek(0, os.SEEK_END)
+        places: dict[str, tuple[int, int]] = {}
+        block = bytearray()
+        for row in rows:
+            line = dump_line(row)
+            places[str(row["id"])] = (start + len(block), len(line))
+            block += line
         with _disk(self.path):
-            self._file.seek(0, os.SEEK_END)
-            for row in rows:
-                line = dump_line(row)
-                self._lines[str(row["id"])] = (self._file.tell(), len(line))
-                self._file.write(line)
-            self._file.flush()
+            try:
+                self._write(block)
+            except OSError:
+                self._file.truncate(start)
+                raise
+        self._lines |= places
+
+    def _write(self, block: bytearray) -> None:
+        rest = memoryview(block)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows kept so far, in the order they came."""
@@ -186,6 +219,7 @@ class Journal:
 def _usable_lines(
     path: Path, keep: Callable[[dict[str, Any]], bool]
 ) -> Iterator[tuple[str, bytes]]:
+    """The identity and bytes of each whole line that is kept; other lines count for nothing."""
     if not path.exists():
         return
     with _reading(path) as file:

@@ -4,7 +4,7 @@
 re-weighting and re-judging cannot differ.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
@@ -12,19 +12,24 @@ from typing import Any
 import numpy as np
 
 from judges.aggregate import (
+    Floats,
     Order,
     Verdicts,
     aggregate,
     order_completions,
     scheme_of,
+    sigmoid,
 )
 from judges.constitution import Constitution
-from judges.records import Question, Reason
+from judges.records import Question
 from judges.store import VoteStore
 from judges.tally import EMPTY, Ballot, Settings, Tally, tally_votes
+from judges.unranked import reason_of_all, why_unranked
 
 CHUNK = 4096
 """Rankings aggregated at once: bounds memory, and keeps packed lookup keys within 64 bits."""
+CELLS = 4_000_000
+"""Pairs times principles aggregated at once: bounds memory where there are many completions."""
 DECIMALS = 6
 
 
@@ -46,7 +51,14 @@ def rankings(
             if size < 2:
                 made = [_alone(ballot, constitution) for ballot in same]
             else:
-                made = _rank_same_size(same, settings, constitution, store)
+                at_once = max(1, CELLS // (size * size * len(constitution.principles)))
+                made = [
+                    line
+                    for first in range(0, len(same), at_once)
+                    for line in _rank_same_size(
+                        same[first : first + at_once], settings, constitution, store
+                    )
+                ]
             lines.update(zip(indices, made, strict=True))
         yield from (lines[index] for index in range(len(chunk)))
 
@@ -59,29 +71,17 @@ def _rank_same_size(
     verdicts = aggregate(tally.logit_RPNN, tally.applies_RP, scheme)
     orders = order_completions(verdicts.p_RNN, scheme.tie_margin)
     lines = _lines(ballots, constitution, tally, verdicts, orders)
-    for ballot, order, line in zip(ballots, orders, lines, strict=True):
-        if len(order.ranking) < len(ballot.completions):
-            line |= _unranked(ballot, order, constitution, store)
+    lacking = [row for row, order in enumerate(orders) if None in order.scores]
+    asked = {row: questions(ballots[row], constitution) for row in lacking}
+    votes = store.get([question for row in lacking for question in asked[row]])
+    for row in lacking:
+        about = [votes[question] for question in asked[row] if question in votes]
+        p_NN, abstained_NN = verdicts.p_RNN[row], verdicts.abstained_RNN[row]
+        reasons = why_unranked(ballots[row], orders[row].ranking, about, p_NN, abstained_NN)
+        lines[row]["unranked"] = {str(index): reason for index, reason in reasons.items()}
+        if not orders[row].ranking:
+            lines[row] |= {"status": "unscored", "reason": reason_of_all(reasons)}
     return lines
-
-
-def _unranked(
-    ballot: Ballot, order: Order, constitution: Constitution, store: VoteStore
-) -> dict[str, Any]:
-    """Why some completions have no place in the ranking; with fewer than two left, nor the item."""
-    votes = store.get(questions(ballot, constitution)).values()
-    unranked: dict[int, Reason] = {}
-    for index, completion in enumerate(ballot.completions):
-        if index not in order.ranking:
-            about = [vote for vote in votes if completion in vote.question.completions]
-            reasons = Counter(vote.reason for vote in about if vote.reason is not None)
-            told = reasons.most_common(1)[0][0] if reasons else None
-            unranked[index] = "empty_completion" if completion == EMPTY else told or "missing_vote"
-    fields: dict[str, Any] = {"unranked": {str(i): reason for i, reason in unranked.items()}}
-    if len(order.ranking) < 2:
-        commonest = Counter(unranked.values()).most_common(1)[0][0]
-        fields |= {"status": "unscored", "reason": commonest}
-    return fields
 
 
 def _lines(
@@ -93,11 +93,12 @@ def _lines(
 ) -> list[dict[str, Any]]:
     """Ranking lines, all taken as scored; the arrays in them are written by orjson as lists."""
     names = [principle.id for principle in constitution.principles]
+    digests = _digests(ballots[0], constitution)  # ballots here have equal settings
     p_RNN = _rounded(verdicts.p_RNN)
     observed_RNN = np.triu(~np.isnan(p_RNN), 1)
-    p_RPNN = _rounded(0.5 * (1 + np.tanh(0.5 * tally.logit_RPNN)))
-    gap_RP = [[g if g == g else None for g in row] for row in _rounded(tally.gap_RP).tolist()]
-    applies_RP = _rounded(tally.applies_RP).tolist()
+    p_RPNN = _rounded(sigmoid(tally.logit_RPNN))
+    p_RPNN[..., np.eye(p_RPNN.shape[-1], dtype=bool)] = 0.5
+    gap_RP, applies_RP = _or_none(tally.gap_RP), _or_none(tally.applies_RP)
     pairs = list(combinations(range(p_RNN.shape[1]), 2))
     seen_RN = observed_RNN[:, [i for i, _ in pairs], [j for _, j in pairs]].tolist()
     return [
@@ -105,7 +106,7 @@ def _lines(
             "id": ballot.id,
             "status": "scored",
             "reason": None,
-            "digests": _digests(ballot, constitution),
+            "digests": digests,
             "scores": order.scores,
             "ranking": order.ranking,
             "tie_groups": order.tie_groups,
@@ -129,6 +130,10 @@ def _lines(
 
 def _rounded(values: Any) -> Any:
     return np.round(values, DECIMALS)
+
+
+def _or_none(values: Floats) -> list[list[float | None]]:
+    return [[x if x == x else None for x in row] for row in _rounded(values).tolist()]
 
 
 def _alone(ballot: Ballot, constitution: Constitution) -> dict[str, Any]:

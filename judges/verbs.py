@@ -12,22 +12,22 @@ from typing import Any
 
 from judges.canonical import text_digest
 from judges.constitution import Constitution
-from judges.constitution_files import lint_constitution, list_constitutions, load_constitution
-from judges.errors import ConfigError, DataError
+from judges.constitution_files import list_constitutions, load_constitution
+from judges.constitution_lint import lint_constitution
+from judges.errors import ConfigError
 from judges.golden import GoldenResult, run_golden_tests
 from judges.intervals import wilson
 from judges.items import load_items, load_prompts
-from judges.jsonl import Journal, dump_line, write_jsonl
+from judges.jsonl import Journal, dump_line
 from judges.judge import settings_of
 from judges.judge_files import open_judges
 from judges.model import Sampling
 from judges.preferences import PairingSettings, read_rankings, write_preferences
 from judges.progress import progress, say
 from judges.rank import ballot_of, rank
+from judges.ranking_files import ballot_in, reweigh_file
 from judges.records import Item, Record
-from judges.reweigh import rankings
 from judges.store import VoteStore
-from judges.tally import Ballot
 
 EXIT_UNSCORED = 3
 
@@ -128,7 +128,7 @@ async def rank_file(
             if ballot is None or row.get("status") == "error":
                 return False
             same = row.get("digests", {}).get("constitution") == constitution.digest
-            return same and row.get("asked") == pairs and _ballot_in(row) == ballot
+            return same and row.get("asked") == pairs and ballot_in(row) == ballot
 
         journal = stack.enter_context(Journal(output, keep))
         left = [item for item in items if item.id not in journal]
@@ -143,13 +143,6 @@ async def rank_file(
     return status
 
 
-def _ballot_in(row: Mapping[str, Any]) -> Ballot | None:
-    try:
-        return Ballot.model_validate({"id": str(row["id"]), **row["votes"]})
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 def run_reweigh(options: argparse.Namespace) -> int:
     """`charter reweigh`"""
     constitution = load_constitution(options.constitution)
@@ -157,38 +150,6 @@ def run_reweigh(options: argparse.Namespace) -> int:
         status = reweigh_file(options.rankings, constitution, store, options.output)
     say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
     return 0
-
-
-def reweigh_file(
-    source: Path, constitution: Constitution, store: VoteStore, output: Path
-) -> Counter[str]:
-    """Rank a rankings file again from stored votes; returns how many have each status.
-
-    Cost: no model call.
-    """
-    rows = list(read_rankings(source))
-    ballots = [_ballot_of_row(row, f"{source}:{number}") for number, row in enumerate(rows, 1)]
-    status: Counter[str] = Counter()
-
-    def lines() -> Any:
-        for row, line in zip(rows, rankings(ballots, constitution, store), strict=True):
-            status[line["status"]] += 1
-            for key in ("prompt", "completions", "metadata"):
-                if key in row:
-                    line[key] = row[key]
-            yield line
-
-    write_jsonl(output, lines())
-    return status
-
-
-def _ballot_of_row(row: Mapping[str, Any], where: str) -> Ballot:
-    ballot = _ballot_in(row)
-    if ballot is None:
-        raise DataError(
-            f"{where}: `votes` does not say where the votes lie; make the file with `charter rank`"
-        )
-    return ballot
 
 
 def run_preferences(options: argparse.Namespace) -> int:
@@ -202,7 +163,8 @@ def run_preferences(options: argparse.Namespace) -> int:
 
 def run_constitution_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb's form
     """`charter constitution list`"""
-    for constitution in list_constitutions():
+    for file in list_constitutions():
+        constitution = load_constitution(str(file.path))
         n = len(constitution.principles)
         emit(f"{constitution.reference:32} {n:3} principles  {constitution.title}")
     return 0

@@ -1,4 +1,4 @@
-"""The verbs of training: their flags here, their work in `training.verbs`, imported when one runs."""
+"""The verbs of training: flags here, their work in `training.verbs`, imported when one runs."""
 
 from pathlib import Path
 

@@ -91,7 +91,7 @@ def run_demo(options: argparse.Namespace) -> int:
 
 def run_benchmark_judge(options: argparse.Namespace) -> int:
     """`charter benchmark judge`"""
-    from judges.benchmark import benchmark_judge
+    from judges.benchmarks.judge import benchmark_judge
 
     emit(json.dumps(benchmark_judge(options.prompts), indent=2))
     return 0
@@ -99,7 +99,7 @@ def run_benchmark_judge(options: argparse.Namespace) -> int:
 
 def run_benchmark_reweigh(options: argparse.Namespace) -> int:
     """`charter benchmark reweigh`"""
-    from judges.benchmark import benchmark_reweigh
+    from judges.benchmarks.reweigh import benchmark_reweigh
 
     emit(json.dumps(benchmark_reweigh(options.votes), indent=2))
     return 0

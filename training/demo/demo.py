@@ -19,14 +19,15 @@ from judges.constitution_files import load_constitution
 from judges.engine import EngineSpec, acquire
 from judges.errors import ConfigError
 from judges.items import load_items, load_prompts
-from judges.judge_files import open_judges
 from judges.jsonl import read_jsonl, replacing
+from judges.judge_files import open_judges
 from judges.model import Sampling
 from judges.policies import model_folder
 from judges.preferences import PairingSettings, PreferenceCounts, read_rankings, write_preferences
 from judges.progress import progress, say
+from judges.ranking_files import reweigh_file
 from judges.store import VoteStore
-from judges.verbs import rank_file, reweigh_file, sample_file
+from judges.verbs import rank_file, sample_file
 from training.dpo import train_dpo
 from training.evaluate import Evaluation, EvaluationSettings, evaluate
 from training.recipe import load_recipe
@@ -144,7 +145,8 @@ def _edit_weight(out: Path, constitution: Constitution, store: VoteStore) -> Wei
     edited = _edited_file(out)
     before = store.stats().votes
     start = time.monotonic()
-    reweigh_file(out / "rankings.jsonl", load_constitution(str(edited)), store, out / "edited.jsonl")
+    new = load_constitution(str(edited))
+    reweigh_file(out / "rankings.jsonl", new, store, out / "edited.jsonl")
     seconds = time.monotonic() - start
     old = next(p.weight for p in constitution.principles if p.id == EDITED_PRINCIPLE)
     pairs, flipped = _flips(out, constitution.aggregate.tie_margin)

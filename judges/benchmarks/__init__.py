@@ -1,0 +1,1 @@
+"""`charter benchmark`: each compares charter with a plain baseline in the same run."""

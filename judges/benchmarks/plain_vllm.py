@@ -1,0 +1,40 @@
+"""Plain vLLM on given token ids: the baseline of `charter benchmark judge`, in its own process."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def main(request: Path) -> None:
+    """Print seconds and votes a second of `LLM.generate` over the ids, one token each."""
+    from vllm import LLM, SamplingParams
+
+    from judges.engine import engine_dtype
+
+    asked = json.loads(request.read_bytes())
+    model = LLM(
+        model=asked["model"],
+        dtype=engine_dtype(),
+        max_model_len=4096,
+        max_num_seqs=64,
+        enforce_eager=True,
+        block_size=32,
+        enable_lora=True,
+        max_lora_rank=32,
+    )
+    sampling = SamplingParams(
+        max_tokens=1, temperature=0, logprobs=0, logprob_token_ids=asked["options"]
+    )
+    prompts = [{"prompt_token_ids": ids} for ids in asked["ids"]]
+    model.generate([{"prompt_token_ids": [1] * 64}] * 8, sampling, use_tqdm=False)
+    start = time.monotonic()
+    model.generate(prompts, sampling, use_tqdm=False)
+    seconds = time.monotonic() - start
+    told = {"votes": len(prompts), "seconds": round(seconds, 2)}
+    told["votes_per_second"] = round(len(prompts) / seconds, 2)
+    sys.stdout.write(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
