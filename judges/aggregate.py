@@ -92,7 +92,7 @@ def aggregate(logit_RPNN: Floats, applies_RP: Floats, scheme: Scheme) -> Verdict
 
     missing = _missing(weight, held, have, scheme)
     p = sigmoid(logit)
-    abstained = ~missing & (np.abs(logit) < scheme.abstain_below)
+    abstained = ~missing & (np.abs(2 * p - 1) < scheme.abstain_below)
     p = np.where(missing | abstained, np.nan, p)
     diagonal = np.arange(p.shape[-1])
     p[:, diagonal, diagonal] = 0.5
@@ -135,7 +135,7 @@ class Order:
     ranking: tuple[int, ...]
     """Indices of the ranked completions, best first."""
     tie_groups: tuple[tuple[int, ...], ...]
-    """Neighbours in the ranking whose p lies within the tie margin, two or more each."""
+    """Neighbours in the ranking whose p is 0.5 or within the tie margin of it, two or more each."""
     cycles: tuple[tuple[int, int, int], ...]
     """Triples i, j, k with i over j, j over k and k over i, each outside the tie margin."""
 
@@ -186,7 +186,8 @@ def _tie_groups(
 ) -> tuple[tuple[int, ...], ...]:
     groups: list[list[int]] = []
     for upper, lower in pairwise(ranking):
-        if abs(p[upper][lower] - 0.5) < margin:
+        gap = abs(p[upper][lower] - 0.5)
+        if gap == 0 or gap < margin:
             if groups and groups[-1][-1] == upper:
                 groups[-1].append(lower)
             else:

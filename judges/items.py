@@ -1,5 +1,6 @@
 """Reading prompts and completions: charter's own lines and preference rows, checked one by one."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,14 @@ def load_prompts(path: Path) -> list[Item]:
 
 def _unique(path: Path, need_completions: bool) -> Iterator[Item]:
     seen: dict[str, int] = {}
+    unnamed: Counter[str] = Counter()
     for number, row in read_jsonl(path):
         where = f"{path}:{number}"
         item = parse_item(row, where, need_completions)
+        if "id" not in row:
+            unnamed[item.id] += 1
+            if unnamed[item.id] > 1:
+                item = item.model_copy(update={"id": f"{item.id}-{unnamed[item.id]}"})
         if item.id in seen:
             raise DataError(
                 f"{where}: id {item.id!r} stands on line {seen[item.id]} too; "
@@ -59,10 +65,12 @@ def parse_item(row: Mapping[str, Any], where: str, need_completions: bool = True
         raise DataError(f"{where}: `prompt` is missing; a string or a list of messages")
     prompt = _messages(row["prompt"], where)
     completions = row.get("completions", [])
-    if need_completions and (not isinstance(completions, list) or not completions):
+    if not isinstance(completions, list):
+        raise DataError(f"{where}: `completions` is {_kind(completions)}; use a list of strings")
+    if need_completions and not completions:
         raise DataError(f"{where}: `completions` is missing or empty; a list of strings")
     fields = {
-        "id": str(row["id"]) if "id" in row else digest(prompt)[:16],
+        "id": _identity(row["id"], where) if "id" in row else digest([prompt, completions])[:16],
         "prompt": prompt,
         "completions": [_completion(c, where) for c in completions],
         "metadata": row.get("metadata", {}),
@@ -71,6 +79,12 @@ def parse_item(row: Mapping[str, Any], where: str, need_completions: bool = True
         return Item.model_validate(fields)
     except ValidationError as error:
         raise DataError(f"{where}: {first_problem(error)}") from None
+
+
+def _identity(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise DataError(f"{where}: id is {value!r}; use a string or a whole number")
+    return str(value)
 
 
 def first_problem(error: ValidationError) -> str:

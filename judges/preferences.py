@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from judges.canonical import digest
 from judges.errors import DataError
@@ -19,7 +21,7 @@ from judges.jsonl import read_jsonl, replacing, write_jsonl
 from judges.records import Record
 
 Pairing = Literal["all", "best-worst"]
-NEEDED = ("id", "status", "prompt", "completions", "p", "ranking", "digests")
+NEEDED = ("id", "status", "prompt", "completions", "p", "ranking", "principles", "digests")
 DEFAULT_MINIMUM_MARGIN = 0.05
 
 
@@ -28,7 +30,7 @@ class PairingSettings(Record):
 
     pairing: Pairing = "all"
     """Every scored pair, or the best against the worst completion only."""
-    minimum_margin: float = DEFAULT_MINIMUM_MARGIN
+    minimum_margin: Annotated[float, Field(ge=0, le=0.5)] = DEFAULT_MINIMUM_MARGIN
     """Pairs with |p - 0.5| below this are dropped as ties; an exact tie always is."""
 
 
@@ -134,17 +136,21 @@ def write_preferences(
             digests[digest(ranking["digests"])] = ranking["digests"]
             yield ranking
 
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in preference_rows(watched(), settings, dropped):
+            read["kept"] += 1
+            yield row
+        if not read["kept"]:  # raised while writing, so that an earlier file stays as it is
+            raise DataError(
+                f"{output}: no preference is left of {read['rankings']} rankings "
+                f"({dict(dropped)}); lower --minimum-margin, or sample more varied completions"
+            )
+
     data, card = _places(output)
-    kept = write_jsonl(data, preference_rows(watched(), settings, dropped))
+    kept = write_jsonl(data, rows())
     counts = PreferenceCounts(
         kept=kept, dropped=dict(sorted(dropped.items())), rankings=read["rankings"]
     )
-    if kept == 0:
-        data.unlink()
-        raise DataError(
-            f"{output}: no preference is left of {counts.rankings} rankings ({counts.dropped}); "
-            "lower --minimum-margin, or sample more varied completions"
-        )
     with replacing(card) as file:
         file.write(dataset_card(counts, settings, list(digests.values()), data).encode())
     return counts
@@ -153,7 +159,7 @@ def write_preferences(
 def _places(output: Path) -> tuple[Path, Path]:
     if output.suffix == ".jsonl":
         return output, output.with_suffix(".card.md")
-    if output.suffix:
+    if output.suffix and not output.is_dir():
         raise DataError(f"{output}: writes a folder or a .jsonl file, not {output.suffix!r}")
     return output / "train.jsonl", output / "README.md"
 

@@ -25,6 +25,8 @@ Pairs = Literal["all", "ring"]
 WINDOW_QUESTIONS = 1024
 """Questions a window holds at least: enough to fill many requests."""
 WINDOWS_IN_FLIGHT = 2
+DEAD_AFTER = 64
+"""Unanswered questions of a window; fewer can be the same few bad prompts, asked again."""
 Progress = Callable[[int, int], None]
 
 
@@ -41,7 +43,7 @@ async def rank(
 
     Cost: for each item, principle and judge, two votes a pair (one a scope), less what the store
     holds already; `ring` judges N pairs of N completions instead of N(N - 1)/2.
-    Raises: ModelError when a whole window fails for want of an answering engine.
+    Raises: ModelError when a window of many questions gets not one answer.
     """
     settings = settings_of(judges)
     done = 0
@@ -75,6 +77,12 @@ def chosen_pairs(size: int, pairs: Pairs) -> list[tuple[int, int]]:
     if pairs == "all" or size < 4:
         return list(combinations(range(size), 2))
     return sorted((min(i, (i + 1) % size), max(i, (i + 1) % size)) for i in range(size))
+
+
+def judged_pairs(ballot: Ballot, pairs: Pairs) -> list[tuple[int, int]]:
+    """The pairs to judge on a ballot: a ring passes over empty completions, and stays closed."""
+    filled = [index for index, text in enumerate(ballot.completions) if text != EMPTY]
+    return [(filled[i], filled[j]) for i, j in chosen_pairs(len(filled), pairs)]
 
 
 def _windows(
@@ -117,7 +125,7 @@ async def _rank_window(
     ballots = [ballot_of(item, settings) for item in items]
     matter = Matter.of(items, constitution, judges)
     wanted = [
-        questions(ballot, constitution, chosen_pairs(len(ballot.completions), pairs))
+        questions(ballot, constitution, judged_pairs(ballot, pairs))
         if len(ballot.completions) > 1
         else []
         for ballot in ballots
@@ -135,8 +143,8 @@ async def _rank_window(
 
 
 def _stop_when_dead(told: Asked) -> None:
-    """A window in which nothing was answered means the engine is gone: stop, and say so."""
-    if told.failures and not told.new:
+    """So many questions and not one answer means the engine is gone: stop, and say so."""
+    if len(told.failures) >= DEAD_AFTER and not told.new:
         detail = Counter(failure.detail for failure in told.failures.values()).most_common(1)[0][0]
         raise ModelError(
             f"the judge answered none of {len(told.failures)} questions ({detail}); see to the "

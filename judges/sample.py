@@ -34,19 +34,25 @@ async def sample(
     )
     flying: deque[tuple[Sequence[Item], asyncio.Task[list[Any]]]] = deque()
     done = 0
-    while windows or flying:
-        while windows and len(flying) < WINDOWS_IN_FLIGHT:
-            window = windows.popleft()
-            asked = [ModelPrompt(messages=_with_system(item, system)) for item in window]
-            flying.append((window, asyncio.create_task(policy.complete(asked, sampling))))
-        window, task = flying.popleft()
-        answers = await task
-        pairs = list(zip(window, answers, strict=True))
-        failures += [(item.id, answer) for item, answer in pairs if isinstance(answer, Failure)]
-        done += len(window)
-        if progress:
-            progress(done, len(prompts))
-        yield [_line(item, answer) for item, answer in pairs if not isinstance(answer, Failure)]
+    try:
+        while windows or flying:
+            while windows and len(flying) < WINDOWS_IN_FLIGHT:
+                window = windows.popleft()
+                asked = [ModelPrompt(messages=_with_system(item, system)) for item in window]
+                flying.append((window, asyncio.create_task(policy.complete(asked, sampling))))
+            window, task = flying[0]
+            pairs = list(zip(window, await task, strict=True))
+            flying.popleft()
+            failures += [(item.id, answer) for item, answer in pairs if isinstance(answer, Failure)]
+            done += len(window)
+            if progress:
+                progress(done, len(prompts))
+            yield [_line(item, answer) for item, answer in pairs if not isinstance(answer, Failure)]
+    finally:
+        tasks = [task for _, task in flying]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     if failures:
         first, failure = failures[0]
         raise ModelError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from judges.aggregate import Floats, rule_logit, sigmoid
+from judges.aggregate import Bools, Floats, rule_logit, sigmoid
 from judges.canonical import text_digest
 from judges.constitution import Constitution
 from judges.records import Record
@@ -67,6 +67,7 @@ def tally_votes(
     r, p, n = len(ballots), len(constitution.principles), len(ballots[0].completions)
     logit = np.full((r, p, n, n), np.nan)
     gap, applies = np.full((r, p), np.nan), np.ones((r, p))
+    same_RNN = _same_text(ballots)
     for k, principle in enumerate(constitution.principles):
         if principle.applies_when is not None:
             scope = table.on_prompts(settings.applies, principle.question_digest("applies"))
@@ -76,14 +77,20 @@ def tally_votes(
             logit[:, k] = rule_logit(met_RN)
         else:
             shown_RNN = table.on_pairs(settings.pair, principle.question_digest("pair"))
-            logit[:, k], gap[:, k] = _both_orders(shown_RNN, table.completion_RN)
+            logit[:, k], gap[:, k] = _both_orders(shown_RNN, same_RNN)
     empty_RN = np.array([[digest == EMPTY for digest in b.completions] for b in ballots])
     pair_RNN = empty_RN[:, :, None] | empty_RN[:, None, :]
     logit[np.broadcast_to(pair_RNN[:, None], logit.shape)] = np.nan
     return Tally(logit, gap, applies)
 
 
-def _both_orders(shown_RNN: Floats, completion_RN: Integers) -> tuple[Floats, Floats]:
+def _same_text(ballots: Sequence[Ballot]) -> Bools:
+    """Which completions equal each other, told by digest: the store may know neither. (R, N, N)"""
+    text_RN = np.array([ballot.completions for ballot in ballots])
+    return np.asarray(text_RN[:, :, None] == text_RN[:, None, :])
+
+
+def _both_orders(shown_RNN: Floats, same_RNN: Bools) -> tuple[Floats, Floats]:
     """Mean logit over the two orders, and what being shown first gained on average."""
     swapped = np.swapaxes(shown_RNN, 1, 2)
     upper = np.triu(np.ones(shown_RNN.shape[1:], bool), 1)
@@ -91,8 +98,7 @@ def _both_orders(shown_RNN: Floats, completion_RN: Integers) -> tuple[Floats, Fl
     count = (~np.isnan(gaps)).sum((1, 2))
     none = np.full(len(gaps), np.nan)
     gap = np.divide(np.nansum(gaps, (1, 2)), count, out=none, where=count > 0)
-    same = completion_RN[:, :, None] == completion_RN[:, None, :]
-    return np.where(same, 0.0, (shown_RNN - swapped) / 2), gap
+    return np.where(same_RNN, 0.0, (shown_RNN - swapped) / 2), gap
 
 
 class _VoteTable:
@@ -113,11 +119,11 @@ class _VoteTable:
         self._setting = {digest: index for index, digest in enumerate(asked)}
         questions = _questions(constitution)
         self._question = {digest: index for index, digest in enumerate(questions)}
-        self.completion_RN = store.ids(
+        completion_RN = store.ids(
             [digest for ballot in ballots for digest in ballot.completions]
         ).reshape(len(ballots), -1)
-        self._known = np.unique(np.append(self.completion_RN, 0))
-        self._place_RN = np.searchsorted(self._known, self.completion_RN)
+        self._known = np.unique(np.append(completion_RN, 0))
+        self._place_RN = np.searchsorted(self._known, completion_RN)
         self._load(store, asked, conversations, questions)
 
     def _load(
