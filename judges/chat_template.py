@@ -82,6 +82,10 @@ class PromptEncoder:
         ids.extend(self._pieces(prompt.prefill))
         return ids
 
+    def encode_text(self, text: str) -> list[int]:
+        """The token ids of a text as it stands inside a message."""
+        return list(self._tokenize(text))
+
     def option_ids(self, prefill: str, options: tuple[str, ...]) -> tuple[int, ...]:
         """The one token each option is, written after the prefill.
 
