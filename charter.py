@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -20,18 +20,26 @@ Results go to stdout or --output, logs and progress to stderr. Exit codes: 0 don
 class Parser(argparse.ArgumentParser):
     """argparse that guesses what a mistyped flag meant."""
 
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         from judges.suggest import did_you_mean
 
-        for word in message.removeprefix("unrecognized arguments: ").split():
-            if word.startswith("--"):
-                message += did_you_mean(word, self.flags())
+        known = [flag for action in self._actions for flag in action.option_strings]
+        choices = [str(choice) for action in self._actions for choice in action.choices or ()]
+        for word in self._given:
+            flag = word.partition("=")[0]
+            if f"invalid choice: {word!r}" in message:
+                message += did_you_mean(word, choices)
+            elif flag.startswith("--") and flag not in known and not self._subparsers:
+                said = word in message.split()
+                message += ("" if said else f"; {flag} is unknown") + did_you_mean(flag, known)
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: {message}\n")
-
-    def flags(self) -> list[str]:
-        """The long options this command takes."""
-        return [flag for action in self._actions for flag in action.option_strings]
 
 
 def build_parser() -> Parser:

@@ -40,12 +40,38 @@ def later(name: str, module: str = "judges.verbs") -> Callable[[argparse.Namespa
     return run
 
 
+def whole(text: str) -> int:
+    """A whole number from 1 up, as argparse reads it."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def share(text: str, most: float = 1.0) -> float:
+    """A number from 0 to 1, as argparse reads it."""
+    if not 0 <= (value := float(text)) <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {most:g}")
+    return value
+
+
+def margin(text: str) -> float:
+    """A distance of a probability from 0.5, as argparse reads it."""
+    return share(text, most=0.5)
+
+
+def not_negative(text: str) -> float:
+    """A finite number from 0 up, as argparse reads it."""
+    if not 0 <= (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
+    return value
+
+
 def add_sampling_flags(parser: argparse.ArgumentParser, n: int) -> None:
     """The flags of drawing completions."""
-    parser.add_argument("--n", type=int, default=n, help=f"completions a prompt ({n})")
-    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (0.8)")
-    parser.add_argument("--top-p", type=float, default=1.0, help="nucleus mass (1.0)")
-    parser.add_argument("--max-tokens", type=int, default=256, help="longest completion (256)")
+    parser.add_argument("--n", type=whole, default=n, help=f"completions a prompt ({n})")
+    parser.add_argument("--temperature", type=not_negative, default=0.8, help="0 is greedy (0.8)")
+    parser.add_argument("--top-p", type=share, default=1.0, help="nucleus mass (1.0)")
+    parser.add_argument("--max-tokens", type=whole, default=256, help="longest completion (256)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same completions (0)")
 
 
@@ -96,7 +122,7 @@ def _add_rank(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--max-unscored",
-        type=float,
+        type=share,
         default=0.1,
         metavar="SHARE",
         help="exit 3 when a larger share of items is not scored (0.1)",
@@ -133,7 +159,7 @@ def _add_preferences(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--minimum-margin",
-        type=float,
+        type=margin,
         default=0.05,
         metavar="P",
         help="drop pairs with |p - 0.5| below it as ties; 0 keeps near-ties (0.05)",

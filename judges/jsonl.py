@@ -34,6 +34,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
+def read_text(path: Path) -> str:
+    """The whole of a text file. Raises: DataError when it is absent or no UTF-8."""
+    with _reading(path) as file:
+        try:
+            return file.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+
+
 def parse_line(line: bytes, where: str) -> dict[str, Any]:
     """One line's object. Raises: DataError that names the place and the remedy."""
     try:

@@ -18,7 +18,7 @@ from judges.errors import ConfigError
 from judges.golden import GoldenResult, run_golden_tests
 from judges.intervals import wilson
 from judges.items import load_items, load_prompts
-from judges.jsonl import Journal, dump_line
+from judges.jsonl import Journal, dump_line, read_text
 from judges.judge import settings_of
 from judges.judge_files import open_judges
 from judges.model import Sampling
@@ -37,9 +37,16 @@ def emit(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def refuse_same(source: Path, output: Path) -> None:
+    """Raises: ConfigError when the output would replace what it is made from."""
+    if output.exists() and output.samefile(source):
+        raise ConfigError(f"--output {output} is the input itself; name another file")
+
+
 def run_sample(options: argparse.Namespace) -> int:
     """`charter sample`"""
     prompts = load_prompts(options.prompts)
+    refuse_same(options.prompts, options.output)
     sampling = Sampling(
         n=options.n,
         max_tokens=options.max_tokens,
@@ -68,8 +75,9 @@ async def sample_file(
         asked = {item.id: [m.model_dump() for m in item.prompt] for item in prompts}
 
         def keep(row: Mapping[str, Any]) -> bool:
-            same = asked.get(str(row["id"])) == row.get("prompt")
-            return same and row.get("metadata", {}).get("sampled") == drawn
+            metadata = row.get("metadata")
+            same = isinstance(metadata, dict) and metadata.get("sampled") == drawn
+            return same and asked.get(str(row["id"])) == row.get("prompt")
 
         journal = stack.enter_context(Journal(output, keep))
         left = [item for item in prompts if item.id not in journal]
@@ -92,8 +100,7 @@ def run_rank(options: argparse.Namespace) -> int:
     """`charter rank`"""
     constitution = load_constitution(options.constitution)
     items = load_items(options.input)
-    if not 0 <= options.max_unscored <= 1:
-        raise ConfigError(f"--max-unscored is {options.max_unscored}; use a share from 0 to 1")
+    refuse_same(options.input, options.output)
     with VoteStore.open(options.store) as store:
         status = asyncio.run(
             rank_file(items, constitution, options.judge, store, options.output, options.pairs)
@@ -127,7 +134,8 @@ async def rank_file(
             ballot = ballots.get(str(row["id"]))
             if ballot is None or row.get("status") == "error":
                 return False
-            same = row.get("digests", {}).get("constitution") == constitution.digest
+            digests = row.get("digests")
+            same = isinstance(digests, dict) and digests.get("constitution") == constitution.digest
             return same and row.get("asked") == pairs and ballot_in(row) == ballot
 
         journal = stack.enter_context(Journal(output, keep))
@@ -139,6 +147,9 @@ async def rank_file(
             ):
                 journal.append([{**line, "asked": pairs} for line in lines])
         status = Counter(str(row["status"]) for row in journal.rows())
+        details = Counter(row["detail"] for row in journal.rows() if "detail" in row)
+        for detail, count in details.most_common(1):
+            say(f"the judge failed on {count} items: {detail}; run again to ask for these only")
         journal.finish(item.id for item in items)
     return status
 
@@ -154,6 +165,7 @@ def run_reweigh(options: argparse.Namespace) -> int:
 
 def run_preferences(options: argparse.Namespace) -> int:
     """`charter preferences`"""
+    refuse_same(options.rankings, options.output)
     settings = PairingSettings(pairing=options.pairing, minimum_margin=options.minimum_margin)
     counts = write_preferences(read_rankings(options.rankings), options.output, settings)
     dropped = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
@@ -248,7 +260,7 @@ def run_erase(options: argparse.Namespace) -> int:
     """`charter votes erase`"""
     text = options.text
     if text is None:
-        text = options.file.read_bytes().decode("utf-8", "surrogateescape")
+        text = read_text(options.file)
     with VoteStore.open(options.store) as store:
         emit(_json(store.erase(text)))
     say(f"erased the text with digest {text_digest(text)}")
