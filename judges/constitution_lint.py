@@ -61,9 +61,9 @@ def _of_one(principle: Principle) -> Iterator[Finding]:
     if not principle.tests:
         yield finding("no-tests", "has no tests; add a prompt with a better and a worse completion")
     if principle.critique is None:
-        yield finding("no-critique", "has no critique request; `charter critique` passes it over")
+        yield finding("no-critique", "has no critique request; ask what falls short of it")
     if principle.revise is None:
-        yield finding("no-revise", "has no revise request; `charter revise` passes it over")
+        yield finding("no-revise", "has no revise request; ask for what should change")
     if principle.source is None:
         yield finding("no-source", "has no source; say where the idea comes from")
     words = count_words(principle.text or "")

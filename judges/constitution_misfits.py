@@ -4,7 +4,7 @@ pydantic knows which value does not fit; here it becomes a sentence a writer can
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -42,18 +42,28 @@ RULES: dict[str, type[Record]] = {
 def misfits(error: ValidationError, source: YamlSource) -> str:
     """Every fault that was found, one to a line, in the order of the file."""
     faults = [(_place(fault, source.data), fault) for fault in error.errors(include_url=False)]
-    inner = [place for place, _ in faults]
     lines: dict[Place, tuple[int, str]] = {}
     for place, fault in faults:
-        # A prompt is a text or a list of messages: of a list, only what is wrong in it is told.
-        elsewhere = sum(at[: len(place)] == place for at in inner) > 1
-        if fault["type"] == "string_type" and isinstance(fault["input"], list) and elsewhere:
+        if _is_echo(place, fault, faults):
             continue
         lines.setdefault(place, (source.line(place), _sentence(place, fault, source)))
     told = [line for _, line in sorted(lines.values(), key=lambda told: told[0])]
     if len(told) > MOST_SHOWN:
         told[MOST_SHOWN:] = [f"{source.where}: and {len(told) - MOST_SHOWN} more"]
     return "\n".join(told)
+
+
+def _is_echo(
+    place: Place, fault: ErrorDetails, faults: Sequence[tuple[Place, ErrorDetails]]
+) -> bool:
+    """Whether a fault of a list only follows from another, and would confuse beside it.
+
+    A bad message leaves too few good ones; and a bad list of messages is no text either.
+    """
+    if fault["type"] not in ("string_type", "too_short") or not isinstance(fault["input"], list):
+        return False
+    others = [at for at, other in faults if other is not fault and at[: len(place)] == place]
+    return any(at != place or fault["type"] == "string_type" for at in others)
 
 
 def _place(fault: ErrorDetails, data: Any) -> Place:
@@ -196,7 +206,7 @@ _REMEDIES: dict[str, Callable[[Place, Any, Any], str]] = {
     "bool_type": lambda *_: "write true or false",
     "tuple_type": lambda *_: "write a list: one `- …` to a line",
     "model_type": lambda *_: "write `key: value` lines, indented below it",
-    "model_attributes_type": lambda *_: "write `key: value` lines, indented below it",
+    "dict_type": lambda *_: "write `key: value` lines, indented below it",
     "finite_number": lambda *_: "write a finite number",
     "greater_than": lambda _p, _v, c: f"it must be more than {c['gt']:g}",
     "greater_than_equal": lambda _p, _v, c: f"it must be at least {c['ge']:g}",

@@ -143,7 +143,8 @@ class _Reader:
             return self._mapping(place)
         if isinstance(event, SequenceStartEvent):
             return self._list(place)
-        return self._scalar(event)
+        text = self._text(event)
+        return _resolved(text) if getattr(event, "style", None) is None else text
 
     def _refuse_machinery(self, event: Event) -> None:
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
@@ -158,14 +159,14 @@ class _Reader:
     def _mapping(self, place: Place) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         while not isinstance(event := next(self.events), MappingEndEvent):
+            self._refuse_machinery(event)
             if not isinstance(event, ScalarEvent):
                 self._refuse(event, "a key is a word, not a list or mapping; quote '{' and '['")
-            key, within = event.value, (*place, event.value)
+            key = self._text(event)
+            within = (*place, key)
             if key in mapping:
                 first = self.source.line(within)
                 self._refuse(event, f"key {key!r} is here twice, first on line {first}; keep one")
-            self._refuse_machinery(event)
-            self._scalar(event)
             self.source.marks[within] = _mark(event)
             mapping[key] = self._value(next(self.events), within)
         return mapping
@@ -176,11 +177,14 @@ class _Reader:
             items.append(self._value(event, (*place, len(items))))
         return items
 
-    def _scalar(self, event: Any) -> Any:
+    def _text(self, event: Any) -> str:
         text: str = event.value
+        if UNPRINTABLE.search(text):
+            # JSON writes an emoji as two escapes, which belong together.
+            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         if found := UNPRINTABLE.search(text):
             self._refuse(event, f"the escape of U+{ord(found[0]):04X} is no text; remove it")
-        return _resolved(text) if event.style is None else text
+        return text
 
     def _refuse(self, event: Event, message: str) -> NoReturn:
         line, column = _mark(event)
