@@ -5,15 +5,15 @@ is never changed; what is committed survives a kill at any moment; any number of
 processes may write at once.
 """
 
+import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine, Row, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from judges.canonical import canonical_json, text_digest
 from judges.errors import DataError
@@ -25,14 +25,13 @@ from judges.store_schema import (
     database_errors,
     database_url,
     open_database,
-    texts,
     votes,
     writing,
 )
+from judges.store_texts import bodies_of, chunks, encode, first_wins, intern, known_ids
 
-CHUNK = 5_000
-"""Values in one statement: both databases take at least 32,766."""
 Key = tuple[int, int, int, int, int, int]
+"""A vote's primary key: conversation, setting, first, second, sample, principle."""
 
 
 class VoteStore:
@@ -42,7 +41,7 @@ class VoteStore:
         self.engine = engine
 
     @classmethod
-    def open(cls, url: str | None = None) -> "VoteStore":
+    def open(cls, url: str | None = None) -> Self:
         """The store at a URL, else at `CHARTER_DATABASE_URL`, else in `CHARTER_HOME`; made if new.
 
         Raises: ConfigError for an unusable URL; DataError when the database cannot be used.
@@ -53,7 +52,7 @@ class VoteStore:
         """Close every connection."""
         self.engine.dispose()
 
-    def __enter__(self) -> "VoteStore":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -72,60 +71,62 @@ class VoteStore:
     def get(self, questions: Sequence[Question]) -> dict[Question, Vote]:
         """The stored votes among the questions asked.
 
-        Cost: no model call; thousands of questions of few conversations are one read.
+        Cost: no model call; one read for thousands of questions.
         """
+        named = [_digests(question) for question in questions]
         with database_errors(self.engine), self.engine.begin() as connection:
-            ids = _known_ids(connection, {d for q in questions for d in _digests(q)})
+            ids = known_ids(connection, {digest for digests in named for digest in digests})
             wanted = {
-                _key(question, ids): question
-                for question in questions
-                if all(digest in ids for digest in _digests(question))
+                _key(question, digests, ids): question
+                for question, digests in zip(questions, named, strict=True)
+                if all(digest in ids for digest in digests)
             }
             rows = _rows_at(connection, wanted.keys())
-            provenance = _bodies(connection, {row.provenance_id for row in rows})
+            provenance = bodies_of(connection, {row.provenance_id for row in rows.values()})
         return {
-            wanted[_key_of(row)]: _vote(
-                wanted[_key_of(row)], row, provenance[row.provenance_id] or ""
-            )
-            for row in rows
+            wanted[key]: vote_of_row(wanted[key], row, provenance[row.provenance_id])
+            for key, row in rows.items()
         }
 
     def add(self, new: Sequence[Vote], bodies: Iterable[str]) -> int:
         """How many of the votes were new; one transaction, in which the first commit wins.
 
-        The bodies are the texts whose digests the votes name; known ones may be left out.
-        Raises: DataError for a digest that neither the store nor the bodies know, for a number
-        that is not one, or when the database cannot take it.
+        The bodies are the texts whose digests the votes name; known ones may be left out. A text
+        that was erased stays erased.
+        Raises: DataError for a digest that neither the store nor the bodies know, for a scored
+        vote without a number, or when the database cannot take it; nothing is stored then.
         """
-        known = {text_digest(body): body for body in bodies}
-        known |= {text_digest(vote.provenance): vote.provenance for vote in new}
-        for vote in new:
-            if len(vote.question.completions) > 2:
-                known |= {text_digest(body): body for body in (_list_text(vote.question),)}
-        return self.add_encoded(new, {digest: encode(body) for digest, body in known.items()})
+        given = {*bodies, *(vote.provenance for vote in new)}
+        given |= {list_text(v.question) for v in new if len(v.question.completions) > 2}
+        return self.add_encoded(new, {text_digest(body): encode(body) for body in given})
 
-    def add_encoded(self, new: Sequence[Vote], bodies: dict[str, bytes | None]) -> int:
-        """As `add`, with the bodies by digest; None brings in a text that is erased for good."""
-        needed = {digest for vote in new for digest in _digests(vote.question)}
-        needed |= {text_digest(vote.provenance) for vote in new} | bodies.keys()
+    def add_encoded(self, new: Sequence[Vote], bodies: Mapping[str, bytes | None]) -> int:
+        """As `add`, with all bodies by digest; None brings in a text that is erased for good."""
+        provenance = {vote.provenance: text_digest(vote.provenance) for vote in new}
+        named = [(*_digests(vote.question), provenance[vote.provenance]) for vote in new]
+        needed = {digest for digests in named for digest in digests} | bodies.keys()
+        for vote in new:
+            _check_numbers(vote)
         now = int(time.time())
         with database_errors(self.engine), writing(self.engine) as connection:
-            ids = _intern(connection, needed, bodies)
-            # Sorted, so that two writers lock the same rows in the same order.
-            rows = sorted((_row(vote, ids, now) for vote in new), key=lambda row: row[:6])
+            ids = intern(connection, needed, bodies)
+            rows = [
+                (*_key(vote.question, digests, ids), *_values(vote, ids[digests[-1]], now))
+                for vote, digests in zip(new, named, strict=True)
+            ]
             return _insert_votes(connection, rows)
 
     def ids(self, digests: Sequence[str]) -> npt.NDArray[np.int64]:
         """The integers that name texts in this store's columns; 0 for an unknown one."""
         with database_errors(self.engine), self.engine.begin() as connection:
-            known = _known_ids(connection, set(digests))
+            known = known_ids(connection, set(digests))
         return np.fromiter((known.get(digest, 0) for digest in digests), np.int64, len(digests))
 
     def texts(self, digests: Sequence[str]) -> dict[str, str | None]:
         """The bodies of the texts that are known; None for one that was erased."""
         with database_errors(self.engine), self.engine.begin() as connection:
-            known = _known_ids(connection, set(digests))
-            bodies = _bodies(connection, set(known.values()))
+            known = known_ids(connection, set(digests))
+            bodies = bodies_of(connection, known.values())
         return {digest: bodies[number] for digest, number in known.items()}
 
     def columns(
@@ -135,86 +136,72 @@ class VoteStore:
 
         Raises: DataError when a digest is given twice.
         """
+        self._refuse_repeats("setting", setting_digests)
+        self._refuse_repeats("conversation", conversation_digests)
         settings, conversations = self.ids(setting_digests), self.ids(conversation_digests)
-        for name, digests in (("setting", setting_digests), ("conversation", conversation_digests)):
-            if len(set(digests)) != len(digests):
-                twice = next(d for i, d in enumerate(digests) if d in digests[:i])
-                raise DataError(f"{name} {twice} is given twice · {self.where} · give it once")
         with database_errors(self.engine):
             return read_columns(self.engine, settings, conversations)
 
-
-def encode(body: str) -> bytes:
-    """The bytes a text is stored as; any Python string has them."""
-    return body.encode("utf-8", "surrogatepass")
-
-
-def decode(body: bytes | None) -> str | None:
-    """The text that was stored; None for an erased one."""
-    return None if body is None else bytes(body).decode("utf-8", "surrogatepass")
+    def _refuse_repeats(self, name: str, digests: Sequence[str]) -> None:
+        if len(set(digests)) != len(digests):
+            twice = next(digest for i, digest in enumerate(digests) if digest in digests[:i])
+            raise DataError(f"{self.where}: {name} {twice} is asked for twice; ask for it once")
 
 
-def _list_text(question: Question) -> str:
-    return canonical_json(list(question.completions))
+def list_text(question: Question) -> str:
+    """The interned text that stands for a group of completions."""
+    return canonical_json(question.completions)
 
 
 def _digests(question: Question) -> tuple[str, ...]:
-    """Every digest that the store must know before it can hold the question."""
+    """Setting, principle, conversation, completions, and the group if it is one.
+
+    The store must know all of them before it can hold the question.
+    """
     digests = (question.setting, question.principle, question.conversation, *question.completions)
     if len(question.completions) > 2:
-        return (*digests, text_digest(_list_text(question)))
+        return (*digests, text_digest(list_text(question)))
     return digests
 
 
-def _key(question: Question, ids: dict[str, int]) -> Key:
+def _key(question: Question, digests: Sequence[str], ids: Mapping[str, int]) -> Key:
     """The primary key of the question's vote."""
-    shown = [ids[digest] for digest in question.completions]
-    if len(shown) > 2:
-        shown = [ids[text_digest(_list_text(question))], LIST]
-    first, second = (*shown, NO_TEXT, NO_TEXT)[:2]
-    return (
-        ids[question.conversation],
-        ids[question.setting],
-        first,
-        second,
-        question.sample,
-        ids[question.principle],
-    )
+    setting, principle, conversation = (ids[digest] for digest in digests[:3])
+    count = len(question.completions)
+    first = ids[digests[3]] if count else NO_TEXT
+    second = ids[digests[4]] if count > 1 else NO_TEXT
+    if count > 2:
+        first, second = ids[digests[3 + count]], LIST
+    return conversation, setting, first, second, question.sample, principle
 
 
-def _key_of(row: Row[Any]) -> Key:
-    return (
-        row.conversation_id,
-        row.setting_id,
-        row.first_id,
-        row.second_id,
-        row.sample,
-        row.principle_id,
-    )
-
-
-def _row(vote: Vote, ids: dict[str, int], now: int) -> tuple[Any, ...]:
-    numbers = np.array(vote.logprobs, "<f8")
-    if np.isnan(numbers).any() or vote.value != vote.value or vote.label_mass != vote.label_mass:
+def _check_numbers(vote: Vote) -> None:
+    numbers = (*vote.logprobs, *(x for x in (vote.value, vote.label_mass) if x is not None))
+    if any(map(math.isnan, numbers)) or (vote.status == "scored" and vote.value is None):
         raise DataError(
-            f"vote holds NaN: value {vote.value}, logprobs {vote.logprobs} · "
-            f"vote {vote.question.key} · store it as unscored with its reason"
+            f"vote {vote.question.key}: {vote.status} with value {vote.value}, label mass "
+            f"{vote.label_mass}, log-probabilities {vote.logprobs}; store what has no number as "
+            "unscored, with its reason"
         )
+
+
+def _values(vote: Vote, provenance: int, now: int) -> tuple[Any, ...]:
+    """The columns after the key."""
     return (
-        *_key(vote.question, ids),
         vote.prompt_tokens,
         vote.cached_tokens,
-        ids[text_digest(vote.provenance)],
+        provenance,
         now,
         vote.value,
         vote.label_mass,
         vote.status == "scored",
         vote.reason,
-        numbers.tobytes(),
+        np.array(vote.logprobs, "<f8").tobytes(),
     )
 
 
-def _vote(question: Question, row: Row[Any], provenance: str) -> Vote:
+def vote_of_row(question: Question, row: Row[Any], provenance: str | None) -> Vote:
+    """The vote that a row holds; an erased provenance reads as none."""
     return Vote(
         question=question,
         status="scored" if row.scored else "unscored",
@@ -224,59 +211,8 @@ def _vote(question: Question, row: Row[Any], provenance: str) -> Vote:
         value=row.value,
         prompt_tokens=row.prompt_tokens,
         cached_tokens=row.cached_tokens,
-        provenance=provenance,
+        provenance=provenance or "",
     )
-
-
-def _chunks(values: Iterable[Any]) -> Iterable[list[Any]]:
-    ordered = sorted(values)
-    return (ordered[i : i + CHUNK] for i in range(0, len(ordered), CHUNK))
-
-
-def _known_ids(connection: Connection, digests: set[str]) -> dict[str, int]:
-    return {
-        digest.hex(): number
-        for chunk in _chunks(digests)
-        for number, digest in connection.execute(
-            select(texts.c.id, texts.c.digest).where(
-                texts.c.digest.in_([bytes.fromhex(digest) for digest in chunk])
-            )
-        )
-    }
-
-
-def _bodies(connection: Connection, ids: set[int]) -> dict[int, str | None]:
-    return {
-        number: decode(body)
-        for chunk in _chunks(ids)
-        for number, body in connection.execute(
-            select(texts.c.id, texts.c.body).where(texts.c.id.in_(chunk))
-        )
-    }
-
-
-def _intern(
-    connection: Connection, digests: set[str], bodies: dict[str, bytes | None]
-) -> dict[str, int]:
-    """The number of each digest, new texts stored first."""
-    ids = _known_ids(connection, digests)
-    missing = sorted(digests - ids.keys())
-    for digest in missing:
-        if digest not in bodies:
-            raise DataError(
-                f"votes name the unknown text {digest} · {connection.engine.url.render_as_string()}"
-                " · pass its body along with the votes"
-            )
-    if not missing:
-        return ids
-    rows = [{"digest": bytes.fromhex(digest), "body": bodies[digest]} for digest in missing]
-    connection.execute(_first_wins(connection, texts), rows)
-    return ids | _known_ids(connection, set(missing))
-
-
-def _first_wins(connection: Connection, table: Any) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(table).on_conflict_do_nothing()
 
 
 def _insert_votes(connection: Connection, rows: list[tuple[Any, ...]]) -> int:
@@ -284,25 +220,25 @@ def _insert_votes(connection: Connection, rows: list[tuple[Any, ...]]) -> int:
     if not rows:
         return 0
     names = [column.name for column in votes.columns]
+    # Sorted, so that two writers lock the same rows in the same order.
+    rows.sort(key=lambda row: row[:6])
     result = connection.execute(
-        _first_wins(connection, votes),
+        first_wins(connection, votes),
         [dict(zip(names, row, strict=True)) for row in rows],
         execution_options={"preserve_rowcount": True},
     )
     return result.rowcount
 
 
-def _rows_at(connection: Connection, keys: Iterable[Key]) -> list[Row[Any]]:
+def _rows_at(connection: Connection, keys: Collection[Key]) -> dict[Key, Row[Any]]:
     """The stored rows among the keys."""
-    wanted = set(keys)
-    settings = {key[1] for key in wanted}
-    return [
-        row
-        for chunk in _chunks({key[0] for key in wanted})
-        for row in connection.execute(
-            select(votes).where(
-                votes.c.conversation_id.in_(chunk), votes.c.setting_id.in_(settings)
-            )
-        )
-        if _key_of(row) in wanted
-    ]
+    settings = {key[1] for key in keys}
+    found: dict[Key, Row[Any]] = {}
+    for conversations in chunks({key[0] for key in keys}):
+        on_these = votes.c.conversation_id.in_(conversations), votes.c.setting_id.in_(settings)
+        for row in connection.execute(select(votes).where(*on_these)):
+            conversation, setting, first, second, sample, principle, *_ = row
+            key = conversation, setting, first, second, sample, principle
+            if key in keys:
+                found[key] = row
+    return found

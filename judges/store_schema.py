@@ -112,7 +112,7 @@ def database_url(reference: str | None) -> URL:
 
 def _not_a_url(named: str) -> str:
     return (
-        f"database {named!r} is not usable · CHARTER_DATABASE_URL or the store named · "
+        f"{named}: is no database of a kind that can hold votes (CHARTER_DATABASE_URL, --store); "
         "write sqlite:////path/to/votes.db or postgresql://user@host/database"
     )
 
@@ -140,7 +140,7 @@ def _sqlite_engine(url: URL) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"folder of the vote store cannot be made: {error.strerror} · {path.parent} · "
+            f"{path.parent}: folder for the votes cannot be made ({error.strerror}); "
             "set CHARTER_DATABASE_URL or CHARTER_HOME to a place you can write to"
         ) from error
     engine = create_engine(url, connect_args={"timeout": LOCK_WAIT_S})
@@ -166,8 +166,8 @@ def _postgresql_engine(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"PostgreSQL driver {error.name!r} is not installed · "
-            f"{url.render_as_string()} · pip install 'psycopg[binary]'"
+            f"{url.render_as_string()}: the driver {error.name!r} is not installed; "
+            "run pip install 'psycopg[binary]'"
         ) from error
 
 
@@ -213,15 +213,15 @@ def _recorded_version(connection: Connection) -> int | None:
     if store_version.name not in tables:
         if tables:
             raise DataError(
-                f"database holds other tables ({', '.join(sorted(tables)[:3])}) and no votes · "
-                f"{where} · name an empty database or one that charter made"
+                f"{where}: holds other tables ({', '.join(sorted(tables)[:3])}) and no votes; "
+                "name an empty database or one that charter made"
             )
         return None
     version = connection.scalar(select(store_version.c.version))
     if version is None or version > SCHEMA_VERSION:
         raise DataError(
-            f"vote store has schema version {version}, this charter knows {SCHEMA_VERSION} · "
-            f"{where} · use the charter that wrote it, or a newer one"
+            f"{where}: has schema version {version}, this charter knows {SCHEMA_VERSION}; "
+            "use the charter that wrote it, or a newer one"
         )
     return int(version)
 
@@ -265,7 +265,7 @@ def database_errors(engine: Engine) -> Iterator[None]:
     except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         what, remedy = _explain(" ".join(f"{type(cause).__name__}: {cause}".split()))
-        raise DataError(f"{what} · {engine.url.render_as_string()} · {remedy}") from error
+        raise DataError(f"{engine.url.render_as_string()}: {what}; {remedy}") from error
 
 
 def _explain(seen: str) -> tuple[str, str]:
