@@ -1,0 +1,362 @@
+"""The report shows everything, lets nothing out of its quotes, and asks nothing of the network."""
+
+import random
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from judges.constitution_files import load_constitution
+from judges.errors import DataError
+from judges.preferences import PreferenceCounts
+from training.evaluate import Evaluation, EvaluationSettings, Example, PolicyText, WinRate
+from training.report import DemoReport, FlippedLabel, WeightEdit, render_report, write_report
+from training.report_words import duration, excerpt, headline, label_entropy
+from training.statistics import Interval
+
+CONSTITUTION = load_constitution("plain-speech@1.0.0")
+SECTIONS = (
+    "result",
+    "win-rates",
+    "completions",
+    "lengths",
+    "training",
+    "labels",
+    "principles",
+    "pairs",
+    "edit",
+    "time",
+    "digests",
+    "limits",
+)
+NASTY = '<script>alert("&")</script> \'"> {{ 7*7 }} </td></svg>\x00\x1b\ud800 ‮abc $x_1$ 한'
+ANSWERS = (
+    ("In one short sentence, what is a map for?", "A map shows you where things are.",
+     "A map is a visual representation of an area that people use in order to find their way, "
+     "and it may show roads, rivers, towns and other features of the", 0.93),
+    ("Answer in one sentence: who needs an umbrella?", "Anyone who walks in the rain.",
+     "An umbrella is needed by anyone who wants to stay dry when it is raining outside.", 0.88),
+    ("Briefly, in a sentence, describe a violin.", "A violin is a wooden instrument with strings.",
+     "A violin is a small wooden instrument with four strings.", 0.53),
+    ("In a single sentence, why do bees visit flowers?", "Bees visit flowers, and they",
+     "Bees visit flowers for nectar and pollen.", 0.08),
+    ("What is bread made of? One sentence.", "Bread is flour, water and yeast.", "", None),
+)  # fmt: skip
+
+
+def win(rate: float, n: int = 48, half: float = 0.12, unscored: int = 0) -> WinRate:
+    low, high = max(0.0, rate - half), min(1.0, rate + half)
+    return WinRate(rate=rate, low=low, high=high, n=n, unscored=unscored)
+
+
+def interval(mean: float, half: float) -> Interval:
+    return Interval(mean=mean, low=mean - half, high=mean + half)
+
+
+def a_text(sane: float, words: float) -> PolicyText:
+    return PolicyText(n=48, sane=interval(sane, 0.1), words=interval(words, 1.6), distinct_2=0.71)
+
+
+def an_evaluation(**changes: Any) -> Evaluation:
+    values: dict[str, Any] = {
+        "constitution": CONSTITUTION.reference,
+        "digests": {
+            "constitution": CONSTITUTION.digests.model_dump(),
+            "judge": ["sha256:9f2c" + "0" * 60],
+            "calibration": None,
+        },
+        "policy": "sha256:" + "ab" * 32,
+        "against": "sha256:" + "cd" * 32,
+        "settings": EvaluationSettings(samples=1, max_tokens=40),
+        "prompts": 48,
+        "win_rate": win(0.75),
+        "noise_floor": win(0.49, n=47, unscored=1),
+        "win_rate_rules": win(0.78),
+        "win_rate_judged": win(0.51),
+        "principles": {
+            principle.id: win(rate)
+            for principle, rate in zip(
+                CONSTITUTION.principles, (0.55, 0.5, 0.77, 0.51, 0.52, 0.54, 0.47), strict=True
+            )
+        },
+        "policy_text": a_text(0.86, 12.6),
+        "against_text": a_text(0.83, 20.3),
+        "kl": interval(4.2, 0.8),
+        "examples": tuple(
+            Example(id=f"held-{i}", prompt=prompt, policy=policy, against=against, p=p)
+            for i, (prompt, policy, against, p) in enumerate(ANSWERS)
+        ),
+    }
+    return Evaluation(**(values | changes))
+
+
+def an_edit(**changes: Any) -> WeightEdit:
+    values: dict[str, Any] = {
+        "principle": "brevity",
+        "old_weight": 4.0,
+        "new_weight": 0.25,
+        "pairs": 371,
+        "flipped": 43,
+        "model_calls": 0,
+        "seconds": 0.184,
+        "examples": tuple(
+            FlippedLabel(
+                prompt=prompt, before_better=short, after_better=long, p_before=0.83, p_after=0.58
+            )
+            for prompt, short, long, _ in ANSWERS[:3]
+        ),
+    }
+    return WeightEdit(**(values | changes))
+
+
+def a_report(**changes: Any) -> DemoReport:
+    """A report as the demo makes it, from invented but plausible numbers."""
+    draw = random.Random(5)
+    curve = [
+        {
+            "step": step,
+            "loss": 0.693 - 0.012 * step + draw.gauss(0, 0.015),
+            "rewards/accuracies": min(1.0, 0.5 + 0.02 * step + draw.gauss(0, 0.06)),
+            "rewards/margins": 0.03 * step + draw.gauss(0, 0.03),
+            "logps/chosen": -41 - 0.15 * step + draw.gauss(0, 1.5),
+        }
+        for step in range(1, 19)
+    ]
+    values: dict[str, Any] = {
+        "title": "A constitution changes a model",
+        "constitution": CONSTITUTION,
+        "evaluation": an_evaluation(),
+        "counts": PreferenceCounts(
+            kept=318, dropped={"duplicate": 2, "identical": 7, "tie": 54}, rankings=96
+        ),
+        "labels": tuple(0.6 + 0.38 * draw.betavariate(2, 1.4) for _ in range(318)),
+        "training": (*curve, {"step": 18, "train_runtime": 141.2}),
+        "edit": an_edit(),
+        "timings": {
+            "engine": 71.3, "sample": 62.0, "rank": 94.8, "train": 141.2, "evaluate": 83.5,
+            "reweigh": 0.2,
+        },
+        "summary": {"win_rate": 0.75, "labels_flipped": 43},
+    }  # fmt: skip
+    return DemoReport(**(values | changes))
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: elements, ids, what is fetched, text."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+                self.links.append(str(value))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render_report(a_report())
+
+
+def test_every_section_is_there_in_order(html: str) -> None:
+    page = Page(html)
+    assert [name for name in page.ids if name in SECTIONS] == list(SECTIONS)
+    assert html.count("<svg") == 4
+    assert html.count('role="img" aria-label="') == 4
+
+
+def test_page_is_well_formed_with_unique_ids(html: str) -> None:
+    page = Page(html)
+    assert page.open == []
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_nothing_is_fetched_and_nothing_runs(html: str) -> None:
+    page = Page(html)
+    assert page.tags.isdisjoint({"script", "link", "img", "iframe", "object", "base", "image"})
+    assert {link for link in page.links if not link.startswith("#")} == set()
+    assert "://" not in html.replace("sqlite:///votes.db", "")
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param("preferred in 75\u00a0% of comparisons", id="the win rate"),
+        pytest.param("63 to 87\u00a0%, n\u00a048", id="its interval and n"),
+        pytest.param("37 to 61\u00a0%", id="the noise floor's interval"),
+        pytest.param("The model stayed sane", id="that it stayed sane"),
+        pytest.param("forbidden_phrases, value great question", id="a rule in one line"),
+        pytest.param("everyday words that a ten-year-old would know", id="a judged text"),
+        pytest.param("the judge could not tell the two apart", id="why pairs were dropped"),
+        pytest.param("43 of 371 labels flipped", id="what the edit flipped"),
+        pytest.param("no model call", id="that the edit was free"),
+        pytest.param("2 min 21 s", id="how long training took"),
+        pytest.param(CONSTITUTION.digest, id="the constitution's digest"),
+        pytest.param("charter demo --out runs/again --seed 0", id="how to run it again"),
+        pytest.param("near chance on judged principles", id="that the judge is weak"),
+    ],
+)
+def test_report_says(html: str, words: str) -> None:
+    assert words in " ".join(Page(html).text.split(" "))
+
+
+def test_what_models_and_people_wrote_stays_text(tmp_path: Path) -> None:
+    example = Example(id="x", prompt=NASTY, policy=NASTY, against=NASTY, p=0.7)
+    flipped = FlippedLabel(
+        prompt=NASTY, before_better=NASTY, after_better=NASTY, p_before=0.6, p_after=0.6
+    )
+    report = a_report(
+        title=NASTY,
+        constitution=CONSTITUTION.model_copy(update={"title": NASTY, "description": NASTY}),
+        evaluation=an_evaluation(examples=(example,), policy=NASTY, digests={NASTY: NASTY}),
+        counts=PreferenceCounts(kept=1, dropped={NASTY: 3}, rankings=1),
+        edit=an_edit(principle=NASTY, examples=(flipped,)),
+        timings={NASTY: 1.0},
+        summary={NASTY: NASTY},
+    )
+    write_report(tmp_path / "report.html", report)
+    page = Page((tmp_path / "report.html").read_bytes().decode("utf-8"))
+    assert "script" not in page.tags
+    assert page.open == []
+    assert page.text.count('<script>alert("&")</script>') >= 15
+    assert "{{ 7*7 }} </td></svg>␀␛\ufffd" in page.text
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.text(alphabet=st.characters(), max_size=40))
+def test_any_completion_leaves_the_page_whole(text: str) -> None:
+    example = Example(id="x", prompt=text, policy=text, against=text, p=0.5)
+    page = Page(render_report(a_report(evaluation=an_evaluation(examples=(example,)))))
+    assert page.open == []
+    assert text.strip() in page.text.replace("\r", "\n") or "\r" in text
+
+
+def test_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.html", tmp_path / "deep" / "b.html"]
+    for path in paths:
+        write_report(path, a_report())
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"evaluation": an_evaluation(kl=None)}, "not measured", id="no KL"),
+        pytest.param(
+            {"evaluation": an_evaluation(win_rate_judged=None)}, "rules only", id="no judged part"
+        ),
+        pytest.param(
+            {"evaluation": an_evaluation(win_rate_rules=None)}, "judged only", id="no rules part"
+        ),
+        pytest.param({"evaluation": an_evaluation(examples=())}, "No example", id="no examples"),
+        pytest.param(
+            {"evaluation": an_evaluation(win_rate=win(0.5, n=0, unscored=48), principles={})},
+            "the judge gave no verdict on 48",
+            id="nothing scored",
+        ),
+        pytest.param(
+            {"evaluation": an_evaluation(policy_text=a_text(0.5, 4.0))},
+            "The model was damaged",
+            id="a ruined model",
+        ),
+        pytest.param(
+            {"edit": an_edit(flipped=0, pairs=0, examples=())}, "No label flipped", id="no flips"
+        ),
+        pytest.param({"edit": an_edit(model_calls=3)}, "3 model calls", id="an edit with a cost"),
+        pytest.param({"training": ()}, "Nothing was logged", id="no training metrics"),
+        pytest.param(
+            {"training": ({"step": 1, "loss": float("nan")},)},
+            "Nothing was",
+            id="loss never finite",
+        ),
+        pytest.param({"training": ({"step": 1, "loss": 0.7},)}, "As the trainer", id="loss alone"),
+        pytest.param({"labels": ()}, "There are no labels", id="no labels"),
+        pytest.param(
+            {"counts": PreferenceCounts(kept=0, dropped={}, rankings=0)}, "dropped", id="no pairs"
+        ),
+        pytest.param({"timings": {}}, "No stage was timed", id="no timings"),
+    ],
+)
+def test_what_is_lacking_is_said(changes: dict[str, Any], words: str) -> None:
+    page = Page(render_report(a_report(**changes)))
+    assert page.open == []
+    assert words in page.text
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        pytest.param(win(0.75), "better: on 48 prompts", id="interval above one half"),
+        pytest.param(win(0.55), "No change can be shown", id="interval around one half"),
+        pytest.param(win(0.62, half=0.12), "No change can be shown", id="low end at one half"),
+        pytest.param(win(0.2), "worse: on 48 prompts", id="interval below one half"),
+    ],
+)
+def test_headline_claims_what_its_interval_allows(rate: WinRate, words: str) -> None:
+    assert words in headline(an_evaluation(win_rate=rate), "Plain speech")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        pytest.param(0.184, "184 ms", id="milliseconds"),
+        pytest.param(59.94, "59.9 s", id="under a minute"),
+        pytest.param(59.97, "1 min 00 s", id="never 60.0 s"),
+        pytest.param(119.7, "2 min 00 s", id="never 60 s of a minute"),
+    ],
+)
+def test_durations_read_well(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_long_completions_are_cut_and_said_to_be() -> None:
+    assert excerpt("a" * 100_000).endswith("… (99400 more characters)")
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_least_loss_lies_between_none_and_knowing_nothing(labels: list[float]) -> None:
+    entropy = label_entropy(labels)
+    assert entropy is not None
+    assert -1e-9 <= entropy <= 0.6931472
+
+
+def test_a_folder_in_the_way_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder"):
+        write_report(tmp_path, a_report())
+
+
+def test_importing_the_report_loads_no_plotting_and_no_torch() -> None:
+    code = "import sys, training.report; print({'matplotlib', 'torch', 'trl'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
