@@ -23,6 +23,7 @@ from judges.yaml_source import MAX_BYTES, YamlSource, read_yaml
 REFERENCE = re.compile(
     rf"(?P<name>{SLUG[1:-1]})(?:@(?P<version>{NUMBER}(?:\.{NUMBER}){{0,2}}))?", re.ASCII
 )
+MAX_GENERATIONS = 64
 FORMS = "name@1.0.0, name@1, name, sha256:<12 digits or more>, or a path ending in .yaml"
 
 
@@ -177,6 +178,11 @@ class _Library:
                 circle = " → ".join((*chain[chain.index(reference) :], reference))
                 raise ConstitutionError(
                     f"{where}: extends goes round in a circle: {circle}; remove one of the steps"
+                )
+            if len(chain) > MAX_GENERATIONS:
+                raise ConstitutionError(
+                    f"{where}: more than {MAX_GENERATIONS} generations of parents; "
+                    f"copy the principles you need"
                 )
             parents.append(self.load(self._parent(reference, where), chain))
         return _merged(own, parents, source)

@@ -240,6 +240,13 @@ def test_many_ways_to_one_ancestor_are_walked_once(tmp_path: Path) -> None:
     assert ids(load_constitution("p39", [tmp_path])) == ["kind"]
 
 
+def test_parents_without_end_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "p0@1.0.0", "kind")
+    for level in range(1, 70):
+        write(tmp_path, f"p{level}@1.0.0", extends=[f"p{level - 1}@1.0.0"])
+    assert "more than 64 generations of parents" in refusal("p69", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("own", "top", "expected"),
     [
