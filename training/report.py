@@ -4,7 +4,8 @@ The page is `report.html.jinja` with `report.css` and the figures put into it: n
 and no image from elsewhere. Everything a model wrote is escaped by the template engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,36 @@ def write_report(path: Path, report: DemoReport) -> None:
 
     Raises: DataError when the disk is full or the place cannot be written.
     """
-    html = render_report(report).translate(VISIBLE)
+    html = page(report, figures(report))
     with replacing(path) as file:
         file.write(html.encode("utf-8"))
 
 
-def render_report(report: DemoReport) -> str:
-    """The report's HTML text."""
+def page(report: DemoReport, drawn: Mapping[str, str | None]) -> str:
+    """The report's HTML around its figures, which must be SVG of ours: they are not escaped."""
+    html = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            evaluation=report.evaluation,
+            edit=report.edit,
+            headline=headline(report.evaluation, report.constitution.title),
+            most_lost=100 * MOST_SANITY_LOST,
+            stayed_sane=stayed_sane(report.evaluation),
+            margin=report.constitution.aggregate.tie_margin,
+            figures={name: svg and Markup(svg) for name, svg in drawn.items()},
+            css=Markup((HERE / "report.css").read_text("utf-8")),
+            reasons=REASONS,
+            rule_share=rule_share(report.constitution.principles),
+            floor=label_entropy(report.labels),
+        )
+    )
+    return html.translate(VISIBLE)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -124,20 +148,7 @@ def render_report(report: DemoReport) -> str:
         flat=flat,
         json=canonical_json,
     )
-    return environment.get_template("report.html.jinja").render(
-        report=report,
-        evaluation=report.evaluation,
-        edit=report.edit,
-        headline=headline(report.evaluation, report.constitution.title),
-        most_lost=100 * MOST_SANITY_LOST,
-        stayed_sane=stayed_sane(report.evaluation),
-        margin=report.constitution.aggregate.tie_margin,
-        figures={name: svg and Markup(svg) for name, svg in figures(report).items()},
-        css=Markup((HERE / "report.css").read_text("utf-8")),
-        reasons=REASONS,
-        rule_share=rule_share(report.constitution.principles),
-        floor=label_entropy(report.labels),
-    )
+    return environment
 
 
 def figures(report: DemoReport) -> dict[str, str | None]:
@@ -152,7 +163,7 @@ def figures(report: DemoReport) -> dict[str, str | None]:
         "labels": label_figure(
             report.labels,
             "labels",
-            f"How sure the {len(report.labels)} labels are",
+            f"{len(report.labels)} labels by how sure they are",
             "Histogram of the probability that the chosen completion is better.",
         ),
     }

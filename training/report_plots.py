@@ -100,7 +100,7 @@ def interval_figure(
     for mark in marks:
         place_of.append((place_of[-1] + 1 + 0.7 * mark.opens) if place_of else 0.0)
     rows = place_of[-1] + 1.4
-    figure, axes = _canvas(rows * ROW + 80, left=215, right=205, top=32)
+    figure, axes = _canvas(rows * ROW + 62, left=215, right=205, top=32, bottom=30)
     axes.set_title(title)
     axes.set_ylim(rows - 0.7, -0.7)
     axes.set_yticks(place_of, [mark.label for mark in marks], color=INK)
@@ -152,7 +152,7 @@ def _draw_mark(axes: Any, mark: Mark, place: float, share: bool) -> None:
         1.16, place, number, va="center", ha="right", transform=beside, weight="bold", clip_on=False
     )
     axes.text(1.19, place, ends, va="center", transform=beside, color=MUTED)
-    axes.text(1.46, place, f"n {mark.n}", va="center", ha="right", transform=beside, color=MUTED)
+    axes.text(1.44, place, f"n {mark.n}", va="center", ha="right", transform=beside, color=MUTED)
 
 
 @_styled
@@ -176,6 +176,7 @@ def training_figure(
         axes.grid(axis="y")
         steps, values = zip(*points, strict=True)
         axes.plot(steps, values, color=AFTER, marker="o", markersize=4)
+        axes.margins(y=0.12)
         axes.set_xlabel("step")
         axes.locator_params(axis="x", nbins=5, integer=True)
         axes.locator_params(axis="y", nbins=5)
@@ -233,7 +234,7 @@ def _figure(height: float) -> Any:
 
 
 def _canvas(
-    height: float, *, left: float, right: float, top: float, bottom: float = 48
+    height: float, *, left: float, right: float, top: float, bottom: float
 ) -> tuple[Any, Any]:
     figure = _figure(height)
     wide, high = WIDTH - left - right, height - top - bottom

@@ -102,9 +102,9 @@ def question(principle: Principle) -> str:
     if principle.rule is None:
         return str(principle.text)
     stated = principle.rule.model_dump(mode="json", exclude_defaults=True)
-    return ", ".join(
-        value if key == "kind" else f"{key} {_plain(value)}" for key, value in stated.items()
-    )
+    kind, value = stated.pop("kind"), stated.pop("value", None)
+    more = "".join(f" ({key}: {_plain(one).lower()})" for key, one in stated.items())
+    return f"{kind}{more}" if value is None else f"{kind}: {_plain(value)}{more}"
 
 
 def _plain(value: Any) -> str:

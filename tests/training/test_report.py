@@ -1,5 +1,6 @@
 """The report shows everything, lets nothing out of its quotes, and asks nothing of the network."""
 
+import math
 import random
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from judges.constitution_files import load_constitution
 from judges.errors import DataError
 from judges.preferences import PreferenceCounts
 from training.evaluate import Evaluation, EvaluationSettings, Example, PolicyText, WinRate
-from training.report import DemoReport, FlippedLabel, WeightEdit, render_report, write_report
-from training.report_words import duration, excerpt, headline, label_entropy
+from training.report import DemoReport, FlippedLabel, WeightEdit, figures, page, write_report
+from training.report_words import VISIBLE, duration, excerpt, headline, label_entropy
 from training.statistics import Interval
 
 CONSTITUTION = load_constitution("plain-speech@1.0.0")
@@ -34,6 +35,7 @@ SECTIONS = (
     "digests",
     "limits",
 )
+NO_FIGURES: dict[str, str | None] = dict.fromkeys(("wins", "words", "training", "labels"))
 NASTY = '<script>alert("&")</script> \'"> {{ 7*7 }} </td></svg>\x00\x1b\ud800 ‮abc $x_1$ 한'
 ANSWERS = (
     ("In one short sentence, what is a map for?", "A map shows you where things are.",
@@ -184,26 +186,25 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return render_report(a_report())
+    return page(a_report(), figures(a_report()))
 
 
 def test_every_section_is_there_in_order(html: str) -> None:
-    page = Page(html)
-    assert [name for name in page.ids if name in SECTIONS] == list(SECTIONS)
+    assert [name for name in Page(html).ids if name in SECTIONS] == list(SECTIONS)
     assert html.count("<svg") == 4
     assert html.count('role="img" aria-label="') == 4
 
 
 def test_page_is_well_formed_with_unique_ids(html: str) -> None:
-    page = Page(html)
-    assert page.open == []
-    assert len(set(page.ids)) == len(page.ids)
+    seen = Page(html)
+    assert seen.open == []
+    assert len(set(seen.ids)) == len(seen.ids)
 
 
 def test_nothing_is_fetched_and_nothing_runs(html: str) -> None:
-    page = Page(html)
-    assert page.tags.isdisjoint({"script", "link", "img", "iframe", "object", "base", "image"})
-    assert {link for link in page.links if not link.startswith("#")} == set()
+    seen = Page(html)
+    assert seen.tags.isdisjoint({"script", "link", "img", "iframe", "object", "base", "image"})
+    assert {link for link in seen.links if not link.startswith("#")} == set()
     assert "://" not in html.replace("sqlite:///votes.db", "")
     assert "@import" not in html
     assert "default-src 'none'" in html
@@ -216,7 +217,7 @@ def test_nothing_is_fetched_and_nothing_runs(html: str) -> None:
         pytest.param("63 to 87\u00a0%, n\u00a048", id="its interval and n"),
         pytest.param("37 to 61\u00a0%", id="the noise floor's interval"),
         pytest.param("The model stayed sane", id="that it stayed sane"),
-        pytest.param("forbidden_phrases, value great question", id="a rule in one line"),
+        pytest.param("forbidden_phrases: great question; good", id="a rule in one line"),
         pytest.param("everyday words that a ten-year-old would know", id="a judged text"),
         pytest.param("the judge could not tell the two apart", id="why pairs were dropped"),
         pytest.param("43 of 371 labels flipped", id="what the edit flipped"),
@@ -228,7 +229,7 @@ def test_nothing_is_fetched_and_nothing_runs(html: str) -> None:
     ],
 )
 def test_report_says(html: str, words: str) -> None:
-    assert words in " ".join(Page(html).text.split(" "))
+    assert words in Page(html).text.replace("\n", " ")
 
 
 def test_what_models_and_people_wrote_stays_text(tmp_path: Path) -> None:
@@ -246,20 +247,21 @@ def test_what_models_and_people_wrote_stays_text(tmp_path: Path) -> None:
         summary={NASTY: NASTY},
     )
     write_report(tmp_path / "report.html", report)
-    page = Page((tmp_path / "report.html").read_bytes().decode("utf-8"))
-    assert "script" not in page.tags
-    assert page.open == []
-    assert page.text.count('<script>alert("&")</script>') >= 15
-    assert "{{ 7*7 }} </td></svg>␀␛\ufffd" in page.text
+    seen = Page((tmp_path / "report.html").read_bytes().decode("utf-8"))
+    assert "script" not in seen.tags
+    assert seen.open == []
+    assert seen.text.count('<script>alert("&")</script>') >= 15
+    assert "{{ 7*7 }} </td></svg>␀␛\ufffd" in seen.text
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=40))
 def test_any_completion_leaves_the_page_whole(text: str) -> None:
-    example = Example(id="x", prompt=text, policy=text, against=text, p=0.5)
-    page = Page(render_report(a_report(evaluation=an_evaluation(examples=(example,)))))
-    assert page.open == []
-    assert text.strip() in page.text.replace("\r", "\n") or "\r" in text
+    example = Example(id="x", prompt="?", policy=text, against=text, p=0.5)
+    report = a_report(evaluation=an_evaluation(examples=(example,)))
+    seen = Page(page(report, NO_FIGURES))
+    assert seen.open == []
+    assert seen.text.count(text.translate(VISIBLE)) >= 2 or not text.strip()
 
 
 def test_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -273,12 +275,6 @@ def test_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         pytest.param({"evaluation": an_evaluation(kl=None)}, "not measured", id="no KL"),
-        pytest.param(
-            {"evaluation": an_evaluation(win_rate_judged=None)}, "rules only", id="no judged part"
-        ),
-        pytest.param(
-            {"evaluation": an_evaluation(win_rate_rules=None)}, "judged only", id="no rules part"
-        ),
         pytest.param({"evaluation": an_evaluation(examples=())}, "No example", id="no examples"),
         pytest.param(
             {"evaluation": an_evaluation(win_rate=win(0.5, n=0, unscored=48), principles={})},
@@ -295,12 +291,6 @@ def test_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
         ),
         pytest.param({"edit": an_edit(model_calls=3)}, "3 model calls", id="an edit with a cost"),
         pytest.param({"training": ()}, "Nothing was logged", id="no training metrics"),
-        pytest.param(
-            {"training": ({"step": 1, "loss": float("nan")},)},
-            "Nothing was",
-            id="loss never finite",
-        ),
-        pytest.param({"training": ({"step": 1, "loss": 0.7},)}, "As the trainer", id="loss alone"),
         pytest.param({"labels": ()}, "There are no labels", id="no labels"),
         pytest.param(
             {"counts": PreferenceCounts(kept=0, dropped={}, rankings=0)}, "dropped", id="no pairs"
@@ -309,9 +299,42 @@ def test_same_report_gives_the_same_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_lacking_is_said(changes: dict[str, Any], words: str) -> None:
-    page = Page(render_report(a_report(**changes)))
-    assert page.open == []
-    assert words in page.text
+    seen = Page(page(a_report(**changes), NO_FIGURES))
+    assert seen.open == []
+    assert words in seen.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        pytest.param({"training": ()}, "training", id="no training metrics"),
+        pytest.param(
+            {"training": ({"step": 1, "loss": math.nan}, {"step": 2, "loss": "0.6"})},
+            "training",
+            id="no loss that is a finite number",
+        ),
+        pytest.param({"labels": ()}, "labels", id="no labels"),
+    ],
+)
+def test_nothing_to_draw_gives_no_figure(changes: dict[str, Any], name: str) -> None:
+    assert figures(a_report(**changes))[name] is None
+
+
+def test_training_figure_shows_what_was_logged() -> None:
+    drawn = str(figures(a_report(training=({"step": 1, "loss": 0.7},)))["training"])
+    assert "Loss" in drawn
+    assert "Reward" not in drawn
+
+
+def test_win_rate_figure_shows_what_there_is() -> None:
+    evaluation = an_evaluation(
+        win_rate=win(0.5, n=0, unscored=48), win_rate_judged=None, principles={}
+    )
+    drawn = str(figures(a_report(evaluation=evaluation))["wins"])
+    assert "nothing scored" in drawn
+    assert "rules only" in drawn
+    assert "judged only" not in drawn
+    assert "brevity" not in drawn
 
 
 @pytest.mark.parametrize(
