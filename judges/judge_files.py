@@ -78,14 +78,22 @@ def _tables(path: Path) -> Mapping[str, Any]:
 def _parse(path: Path, name: str, table: Any) -> JudgeDefinition:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {name!r} is no table; write `[{name}]` above a judge's keys")
-    known = list(JudgeDefinition.model_fields)
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{path}: [{name}]: unknown key {key!r}{did_you_mean(key, known)}")
+    _refuse_unknown(f"{path}: [{name}]", table, JudgeDefinition)
+    if isinstance(table.get("fake"), dict):
+        _refuse_unknown(f"{path}: [{name}]", table["fake"], FakeSettings, "fake.")
     try:
         return JudgeDefinition.model_validate(table)
     except ValidationError as error:
         raise ConfigError(f"{path}: [{name}]: {first_problem(error)}") from None
+
+
+def _refuse_unknown(
+    where: str, table: Mapping[str, Any], record: type[Record], inside: str = ""
+) -> None:
+    for key in table:
+        if key not in record.model_fields:
+            hint = did_you_mean(key, record.model_fields)
+            raise ConfigError(f"{where}: unknown key {inside + key!r}{hint}")
 
 
 def find_judges(names: Sequence[str]) -> list[tuple[str, JudgeDefinition]]:

@@ -1,0 +1,135 @@
+"""Which judges there are, and what is said about a definition that cannot be used."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from judges.errors import ConfigError
+from judges.fake import FakeModel
+from judges.judge_files import find_judges, open_judges, read_judges
+
+EVERY_KEY = """
+[strict]
+url = "http://localhost:8000"
+model = "my/model"
+revision = "2026-11-01"
+tokenizer = "tokenizer"
+transport = "token_ids"
+api_key_variable = "MY_KEY"
+minimum_label_mass = 0.2
+
+[biased]
+transport = "fake"
+fake = {position_bias = 50, failure_rates = {refused = 0.1}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_a_file_there_are_default_and_fake() -> None:
+    judges = read_judges()
+    assert sorted(judges) == ["default", "fake"]
+    assert judges["default"].url is None
+
+
+def test_the_environment_defines_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTER_JUDGE_URL", "http://judge:8000")
+    monkeypatch.setenv("CHARTER_JUDGE_MODEL", "m")
+    ((_, default),) = find_judges(["default"])
+    assert (default.url, default.model) == ("http://judge:8000", "m")
+
+
+def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "judges.toml").write_text(EVERY_KEY)
+    judges = read_judges()
+    assert sorted(judges) == ["biased", "default", "fake", "strict"]
+    strict = judges["strict"].model_dump(exclude={"fake"})
+    assert strict == {
+        "url": "http://localhost:8000",
+        "model": "my/model",
+        "revision": "2026-11-01",
+        "tokenizer": Path("tokenizer"),
+        "transport": "token_ids",
+        "api_key_variable": "MY_KEY",
+        "minimum_label_mass": 0.2,
+    }
+    planted = judges["biased"].fake
+    assert planted is not None
+    assert planted.position_bias == 50
+
+
+def test_the_file_may_lie_elsewhere_and_define_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text('[default]\nurl = "http://x"\nmodel = "m"\n')
+    monkeypatch.setenv("CHARTER_JUDGES", str(other))
+    assert read_judges()["default"].url == "http://x"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param("[a\n", "judges.toml: cannot be read as TOML", id="no TOML"),
+        pytest.param(b"\xff", "judges.toml: cannot be read as TOML", id="no UTF-8"),
+        pytest.param(
+            '[a]\nmodle = "x"', "[a]: unknown key 'modle' (did you mean 'model'?)", id="a key"
+        ),
+        pytest.param('model = "x"', "'model' is no table; write `[model]`", id="no table"),
+        pytest.param(
+            "[a]\nminimum_label_mass = 2", "[a]: minimum_label_mass: Input", id="out of range"
+        ),
+        pytest.param(
+            '[a]\ntransport = "pigeon"', "[a]: transport: Input should be", id="transport"
+        ),
+        pytest.param(
+            "[a]\nfake = {stength = 1}",
+            "[a]: unknown key 'fake.stength' (did you mean 'strength'?)",
+            id="a key inside",
+        ),
+    ],
+)
+def test_a_broken_file_is_named_with_judge_and_key(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    (tmp_path / "judges.toml").write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_judges()
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_named_but_absent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTER_JUDGES", "no-such.toml")
+    with pytest.raises(ConfigError, match=r"no-such\.toml: cannot be read"):
+        read_judges()
+
+
+def test_an_unknown_judge_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"no judge called 'fakee' .did you mean 'fake'"):
+        find_judges(["fakee"])
+    with pytest.raises(ConfigError, match="defined are default, fake"):
+        find_judges(["zzz"])
+
+
+async def test_a_panel_is_opened_in_order_and_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "judges.toml").write_text(EVERY_KEY)
+    async with AsyncExitStack() as stack:
+        judges = await open_judges(["biased", "fake"], stack)
+    assert [judge.name for judge in judges] == ["biased", "fake"]
+    assert all(isinstance(judge.model, FakeModel) for judge in judges)
+    assert len({judge.setting("pair").digest for judge in judges}) == 2
+
+
+async def test_a_planted_taste_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "judges.toml").write_text(
+        '[a]\ntransport = "fake"\nfake = {preferences = {x = "louder"}}\n'
+    )
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigError, match="'louder'"):
+            await open_judges(["a"], stack)
