@@ -40,13 +40,11 @@ async def open_model(
     """
     if url is None:
         return await _supervised(model, stack)
-    if model is None:
-        raise ConfigError(f"{url}: which model? set CHARTER_JUDGE_MODEL, or `model` for the judge")
     return OpenAIModel(
         url,
         model,
         tokenizer=tokenizer,
-        fingerprint=f"{model}@{revision or 'unpinned'}",
+        fingerprint=f"{model or url}@{revision or 'unpinned'}",
         transport=transport,
         api_key=_secret(api_key_variable),
     )
@@ -56,7 +54,7 @@ async def open_policy(policy: str | None, stack: AsyncExitStack) -> OpenAIModel:
     """The policy a person named: `embedded` or nothing, URL[#MODEL], a model folder, an adapter."""
     if policy and policy.startswith(("http://", "https://")):
         url, _, model = policy.partition("#")
-        found = OpenAIModel(url, model or "default", tokenizer=None, fingerprint=policy)
+        found = OpenAIModel(url, model or None, fingerprint=policy)
         stack.push_async_callback(found.close)
         return found
     if policy and (Path(policy) / "adapter_config.json").exists():

@@ -304,5 +304,11 @@ async def _kl(
     ratios = [
         sum(completion.logprobs) - sum(reference)
         for (_, _, completion), reference in zip(drawn, scored, strict=True)
+        if not isinstance(reference, Failure)
     ]
-    return mean_interval(ratios, [row for row, _, _ in drawn], seed=settings.seed)
+    rows = [
+        row
+        for (row, _, _), reference in zip(drawn, scored, strict=True)
+        if not isinstance(reference, Failure)
+    ]
+    return mean_interval(ratios, rows, seed=settings.seed)
