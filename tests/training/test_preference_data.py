@@ -1,0 +1,100 @@
+"""Preference rows: which are trained on, and what is said of those that cannot be."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judges.errors import DataError
+from training.preference_data import read_preferences
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A sound preference row, with some columns changed; None removes one."""
+    whole = {
+        "id": "q1:0>1",
+        "prompt": [{"role": "user", "content": "What is tea?"}],
+        "chosen": [{"role": "assistant", "content": "A drink."}],
+        "rejected": [{"role": "assistant", "content": "No idea."}],
+        "p_chosen": 0.8,
+        "logit_gap": 1.4,
+        "principles": {"honest": 0.8},
+        "digests": {"constitution": "c" * 64, "judge": "j" * 64, "calibration": None},
+        **changes,
+    }
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def write(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return path
+
+
+def test_rows_keep_their_line_label_and_digests(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(), row(p_chosen=1, digests={"constitution": "d" * 64}))
+    found = read_preferences(file, "soft")
+    assert [(pair.line, pair.p_chosen) for pair in found.pairs] == [(1, 0.8), (2, 1.0)]
+    assert found.pairs[0].chosen == ({"role": "assistant", "content": "A drink."},)
+    assert found.digests == {"constitution": ("c" * 64, "d" * 64), "judge": ("j" * 64,)}
+    assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert found.places([1, 0]) == f"{file}:2, {file}:1"
+
+
+def test_folder_stands_for_its_train_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "train.jsonl", row())
+    assert read_preferences(tmp_path, "soft").path == file
+
+
+def test_hard_labels_need_no_probability_and_ignore_it(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(p_chosen=None), row(p_chosen=0.6))
+    assert [pair.p_chosen for pair in read_preferences(file, "hard").pairs] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("faulty", "message"),
+    [
+        pytest.param(row(p_chosen=1.2), "p_chosen is 1.2; use a probability", id="above 1"),
+        pytest.param(row(p_chosen=-0.1), "p_chosen is -0.1", id="below 0"),
+        pytest.param(row(p_chosen="0.8"), "p_chosen is '0.8'", id="text"),
+        pytest.param(row(p_chosen=True), "p_chosen is True", id="a truth value"),
+        pytest.param(row(p_chosen=None), "no `p_chosen`", id="no label"),
+        pytest.param(row(chosen=None), "no `chosen`", id="no chosen"),
+        pytest.param(row(prompt="What is tea?"), "use a list of messages", id="plain text"),
+        pytest.param(row(rejected=[]), "rejected is []", id="no message"),
+        pytest.param(row(rejected=["No."]), "use {role, content} objects", id="a bare string"),
+        pytest.param(row(prompt=[{"role": "usr", "content": "a"}]), "role is 'usr'", id="role"),
+        pytest.param(
+            row(chosen=[{"role": "assistant", "content": " "}]), "content is ' '", id="empty text"
+        ),
+        pytest.param(row(rejected=row()["chosen"]), "are the same", id="chosen equals rejected"),
+        pytest.param(row(digests=["c"]), "use an object of digests", id="digests as a list"),
+    ],
+)
+def test_faults_name_file_and_line(tmp_path: Path, faulty: dict[str, Any], message: str) -> None:
+    file = write(tmp_path / "p.jsonl", row(), faulty)
+    with pytest.raises(DataError) as caught:
+        read_preferences(file, "soft")
+    assert str(caught.value).startswith(f"{file}:2: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b'{"prompt": [\n', ":1: not JSON", id="broken line"),
+        pytest.param(b"\xff\n", ":1: .* not UTF-8", id="not UTF-8"),
+        pytest.param(b"\n", "no preference row", id="no row"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_preferences(file, "soft")
+
+
+def test_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read_preferences(tmp_path / "absent.jsonl", "soft")

@@ -1,0 +1,130 @@
+"""Recipes: what is accepted, and what a misspelt one says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from judges.errors import ConfigError
+from training.recipe import DpoRecipe, LoraSettings, load_recipe
+from training.trainer_options import config_fields
+
+RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.toml"))
+MINIMAL = """
+model = "embedded"
+preferences = "prefs.jsonl"
+output = "runs/dpo"
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_minimal_recipe_trains_all_weights_on_soft_labels(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file)
+    assert recipe == DpoRecipe(model="embedded", preferences="prefs.jsonl", output="runs/dpo")
+    assert (recipe.labels, recipe.lora) == ("soft", None)
+
+
+def test_overrides_are_toml_values_or_else_text(recipe_file: Path) -> None:
+    recipe = load_recipe(
+        recipe_file,
+        [
+            "trainer.max_steps=3",
+            "trainer.learning_rate = 1e-4",
+            "lora.r=4",
+            'lora.target_modules=["q_proj", "v_proj"]',
+            "model=models/my model",
+            'output="runs/quoted"',
+            "seed=7",
+        ],
+    )
+    assert recipe.trainer == {"max_steps": 3, "learning_rate": 1e-4}
+    assert recipe.lora == LoraSettings(r=4, target_modules=("q_proj", "v_proj"))
+    assert (recipe.model, recipe.output, recipe.seed) == ("models/my model", Path("runs/quoted"), 7)
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        pytest.param("lables = 'soft'", "unknown key lables (did you mean 'labels'?)", id="ours"),
+        pytest.param("[lora]\nrank = 4", "unknown key lora.rank; use r, alpha", id="lora"),
+        pytest.param(
+            "[trainer]\nlearning_rte = 1e-4",
+            "unknown key trainer.learning_rte (did you mean 'learning_rate'?)",
+            id="trainer",
+        ),
+        pytest.param("[trainer]\noutput_dir = 'x'", "the run folder is `output`", id="output_dir"),
+        pytest.param("[trainer]\nfp16 = true", "trains in bfloat16", id="fp16"),
+        pytest.param("labels = 'firm'", "labels is 'firm'", id="labels"),
+        pytest.param("max_length = 0", "max_length is 0", id="range"),
+        pytest.param("trainer = 3", "make it a table", id="trainer as a number"),
+        pytest.param("seed = ", "not TOML", id="broken TOML"),
+        pytest.param(
+            "[trainer]\nloss_type = 'ipo'", "sigmoid loss only", id="soft labels, another loss"
+        ),
+        pytest.param("[trainer]\nld_alpha = 0.5", "trainer.ld_alpha would", id="soft labels, LD"),
+        pytest.param("[lora]\ndropout = 0.1", "TRL turns dropout off", id="dropout without effect"),
+    ],
+)
+def test_faults_name_file_key_and_remedy(recipe_file: Path, addition: str, message: str) -> None:
+    recipe_file.write_text(MINIMAL + addition)
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(recipe_file)
+    assert str(caught.value).startswith(f"{recipe_file}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("max_steps", "write KEY=VALUE", id="no value"),
+        pytest.param("=3", "write KEY=VALUE", id="no key"),
+        pytest.param("model.name=x", "`model` is a value, not a table", id="a value as a table"),
+        pytest.param("trainer.max_step=3", "did you mean 'max_steps'", id="misspelt"),
+    ],
+)
+def test_faulty_overrides_are_refused(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe_file, [override])
+
+
+def test_missing_key_and_missing_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such recipe"):
+        load_recipe(tmp_path / "absent.toml")
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(ConfigError, match="no `model`"):
+        load_recipe(tmp_path / "empty.toml")
+
+
+def test_hard_labels_allow_every_loss_of_trl(recipe_file: Path) -> None:
+    recipe = load_recipe(recipe_file, ["labels=hard", 'trainer.loss_type=["ipo"]'])
+    assert recipe.trainer["loss_type"] == ["ipo"]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_shipped_recipes_load(path: Path) -> None:
+    needed = ["preferences=prefs.jsonl", "output=runs/x"]
+    assert load_recipe(path, needed).model
+    header = path.read_text().partition("\nmodel")[0]
+    for word in ("charter train dpo", "Hardware", "Time", "Expect"):
+        assert word in header
+
+
+def test_options_are_those_of_the_installed_trl() -> None:
+    fields = config_fields("DPOConfig")
+    assert {"beta", "precompute_ref_log_probs", "bf16", "max_steps", "warmup_steps"} <= fields
+
+
+def test_reading_recipes_imports_neither_torch_nor_trl() -> None:
+    code = (
+        "import sys, training.recipe, training.manifest, training.dpo;"
+        "print([m for m in ('torch', 'trl', 'transformers', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

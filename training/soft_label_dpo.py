@@ -1,0 +1,144 @@
+"""DPO whose label of a pair is a probability: TRL's trainer, with the judge's doubt in the loss.
+
+With Δ = beta · (log-ratio of chosen - log-ratio of rejected), policy over reference, the loss of a
+pair is  -p·log σ(Δ) - (1-p)·log σ(-Δ).  Because log σ(-Δ) = log σ(Δ) - Δ, that is TRL's sigmoid
+loss plus (1-p)·Δ, exactly; at p = 1 nothing is added. Its minimum is at σ(Δ) = p, so a pair the
+judge doubts pulls the policy only as far as the judge would go.
+
+Tried and dropped: TRL's `robust` loss with ε = (p-1)/(2p-1) per pair is the same function, but
+divides by zero at p = 1/2.
+Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7; conservative form, Mitchell 2023.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import trl.trainer.utils
+from trl import DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+from judges.errors import ModelError
+
+OUR_COLUMNS = ("p_chosen", "row")
+
+
+@dataclass
+class LabelledPairCollator(DataCollatorForPreference):
+    """TRL's batches, with the label of each pair and which row it is."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Shapes: `p_chosen` and `row` [B], beside TRL's tensors [2B, T]."""
+        batch = super().torch_call(examples)
+        batch["p_chosen"] = torch.tensor([float(example["p_chosen"]) for example in examples])
+        batch["row"] = torch.tensor([example["row"] for example in examples])
+        return dict(batch)
+
+
+class SoftLabelDPOTrainer(DPOTrainer):
+    """TRL's DPOTrainer for rows with `p_chosen` and `row`; a loss that is no number ends the run.
+
+    With `soft=False` the labels are left aside, and the loss is whatever TRL is told.
+    """
+
+    def __init__(
+        self, *arguments: Any, soft: bool, places: Callable[[list[int]], str], **named: Any
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self.soft = soft
+        self.places = places
+        self.rows_in_step: list[int] = []
+        if soft:
+            # Every batch then carries its reference log-probabilities: ours, or TRL's own
+            # precomputed ones.
+            self.precompute_ref_logps = True
+
+    def _set_signature_columns_if_needed(self) -> None:
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            self._signature_columns.extend(OUR_COLUMNS)
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """TRL's reference log-probabilities. Shapes: chosen [B], rejected [B]."""
+        return super().compute_ref_log_probs(model, _without(inputs, OUR_COLUMNS))
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The mean loss of a batch. Raises: ModelError naming the rows when it is no number."""
+        rows = inputs["row"].tolist()
+        self.rows_in_step += rows
+        batch = _without(inputs, OUR_COLUMNS)
+        if self.soft:
+            loss, outputs = self._soft_loss(model, batch, inputs["p_chosen"], return_outputs)
+        else:
+            answer = super().compute_loss(model, batch, return_outputs, num_items_in_batch)
+            loss, outputs = answer if return_outputs else (answer, None)
+        if not math.isfinite(number := float(loss.detach())):
+            self._stop(f"the loss is {number}", rows)
+        return (loss, outputs) if return_outputs else loss
+
+    def _soft_loss(
+        self, model: Any, batch: dict[str, Any], p_B: torch.Tensor, return_outputs: bool
+    ) -> tuple[torch.Tensor, Any]:
+        if "ref_chosen_logps" not in batch:
+            batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
+                self.ref_model or self.model, batch
+            )
+        seen: list[Any] = []
+
+        def watched(**named: Any) -> Any:
+            seen.append(model(**named))
+            return seen[-1]
+
+        answer = super().compute_loss(watched, batch, return_outputs)
+        loss, outputs = answer if return_outputs else (answer, None)
+        chosen_B, rejected_B = seen[0].log_probs.sum(dim=1).chunk(2)
+        delta_B = self.beta * (
+            (chosen_B - batch["ref_chosen_logps"]) - (rejected_B - batch["ref_rejected_logps"])
+        )
+        return loss + ((1 - p_B) * delta_B).mean(), outputs
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Runs before each optimiser step: the last moment to keep the weights whole."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is not None and not math.isfinite(float(norm)):
+            self._stop(f"the gradient's norm is {float(norm)}", self.rows_in_step)
+        self.rows_in_step = []
+        return norm
+
+    def _stop(self, what: str, rows: list[int]) -> None:
+        raise ModelError(
+            f"training step {self.state.global_step + 1}: {what} on {self.places(rows)}; look at "
+            "these rows, lower trainer.learning_rate or trainer.beta, and start a new run"
+        )
+
+
+def _without(inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if name not in names}
+
+
+@contextmanager
+def scoring_completions_only(device: str) -> Iterator[None]:
+    """On a CPU, have TRL project only completion tokens to the vocabulary, as it does on a GPU.
+
+    Off the GPU TRL projects prompt tokens as well and throws the result away: a quarter of a
+    step of the embedded model.
+    """
+    if device != "cpu":
+        yield
+        return
+    before = trl.trainer.utils._use_triton
+    # Only asked whether to leave prompt tokens out; the kernels ask their own module.
+    trl.trainer.utils._use_triton = lambda _: True
+    try:
+        yield
+    finally:
+        trl.trainer.utils._use_triton = before
