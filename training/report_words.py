@@ -12,7 +12,7 @@ MOST_SANITY_LOST = 0.05
 EXCERPT = 600
 """Characters of a completion that are shown."""
 REASONS = {
-    "tie": "the judge could not tell the two apart",
+    "tie": "too close to one half to call",
     "identical": "both completions say the same",
     "duplicate": "the same pair was already there",
     "empty": "a completion is empty",

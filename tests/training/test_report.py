@@ -114,7 +114,7 @@ def test_nothing_is_fetched_and_nothing_runs(html: str) -> None:
         pytest.param("The model stayed sane", id="that it stayed sane"),
         pytest.param("forbidden_phrases: great question; good", id="a rule in one line"),
         pytest.param("everyday words that a ten-year-old would know", id="a judged text"),
-        pytest.param("the judge could not tell the two apart", id="why pairs were dropped"),
+        pytest.param("too close to one half to call", id="why pairs were dropped"),
         pytest.param("43 of 371 labels flipped", id="what the edit flipped"),
         pytest.param("no model call", id="that the edit was free"),
         pytest.param("2 min 21 s", id="how long training took"),
