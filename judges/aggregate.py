@@ -153,15 +153,16 @@ def order_completions(p_RNN: Floats, tie_margin: float) -> list[Order]:
     rankings = [row[:count] for row, count in zip(position_RN.tolist(), counts, strict=True)]
     scores = np.round(score_RN, 6).tolist()
     p = p_RNN.tolist()
+    cycles = _cycles(_beats(p_RNN, member_RN, tie_margin))
     return [
         Order(
             scores=tuple(s if m else None for s, m in zip(score, member, strict=True)),
             ranking=tuple(ranking),
             tie_groups=_tie_groups(ranking, matrix, tie_margin),
-            cycles=_cycles(ranking, matrix, tie_margin) if len(ranking) > 2 else (),
+            cycles=triples,
         )
-        for score, member, ranking, matrix in zip(
-            scores, member_RN.tolist(), rankings, p, strict=True
+        for score, member, ranking, matrix, triples in zip(
+            scores, member_RN.tolist(), rankings, p, cycles, strict=True
         )
     ]
 
@@ -195,18 +196,21 @@ def _tie_groups(
     return tuple(map(tuple, groups))
 
 
-def _cycles(
-    ranking: Sequence[int], p: Sequence[Sequence[float]], margin: float
-) -> tuple[tuple[int, int, int], ...]:
-    indices = sorted(ranking)
+def _beats(p_RNN: Floats, member_RN: Bools, margin: float) -> Bools:
+    """Whether the row is over the column, outside the tie margin and both ranked."""
+    over = (p_RNN - 0.5 >= margin) & (p_RNN > 0.5)
+    return np.asarray(over & member_RN[:, :, None] & member_RN[:, None, :])
 
-    def beats(i: int, j: int) -> bool:
-        return p[i][j] - 0.5 >= margin and p[i][j] > 0.5
 
-    return tuple(
-        (i, j, k)
-        for i in indices
-        for j in indices
-        for k in indices
-        if i < j and i < k and j != k and beats(i, j) and beats(j, k) and beats(k, i)
-    )
+def _cycles(beats_RNN: Bools) -> list[tuple[tuple[int, int, int], ...]]:
+    """Each ranking's cycles of three, the lowest index first."""
+    paths = np.matmul(beats_RNN.astype(np.int32), beats_RNN.astype(np.int32))
+    has_R = (paths * np.swapaxes(beats_RNN, 1, 2)).any((1, 2))
+    return [
+        _triples(beats) if has else () for beats, has in zip(beats_RNN, has_R.tolist(), strict=True)
+    ]
+
+
+def _triples(beats_NN: Bools) -> tuple[tuple[int, int, int], ...]:
+    closed = beats_NN[:, :, None] & beats_NN[None, :, :] & beats_NN.T[:, None, :]
+    return tuple((i, j, k) for i, j, k in np.argwhere(closed).tolist() if i < j and i < k)

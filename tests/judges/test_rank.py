@@ -360,6 +360,11 @@ def test_a_ring_is_connected_closed_and_as_few_as_can_be(size: int) -> None:
     assert {k for pair in pairs for k in pair} == set(range(size))
 
 
+@given(st.integers(2, 12))
+def test_a_chain_is_the_fewest_pairs_that_connect_all(size: int) -> None:
+    assert chosen_pairs(size, "chain") == [(i, i + 1) for i in range(size - 1)]
+
+
 def test_a_ring_passes_over_empty_completions() -> None:
     digests = tuple(EMPTY if k in (0, 3) else text_digest(str(k)) for k in range(7))
     ballot = Ballot(
