@@ -116,9 +116,9 @@ def _add_rank(verbs: Verbs) -> None:
     parser.add_argument("--output", type=Path, required=True, help="rankings file to write")
     parser.add_argument(
         "--pairs",
-        choices=("all", "ring"),
+        choices=("all", "ring", "chain"),
         default="all",
-        help="which pairs are judged: all, or N pairs in a ring (all)",
+        help="which pairs are judged: all, each with the next, or that and last with first (all)",
     )
     parser.add_argument(
         "--max-unscored",

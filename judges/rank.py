@@ -7,7 +7,7 @@ had not been committed: at most the windows then in flight.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from judges.store import VoteStore
 from judges.tally import EMPTY, Ballot, Settings
 from judges.votes import Asked, Matter, cast_votes, in_scope
 
-Pairs = Literal["all", "ring"]
+Pairs = Literal["all", "ring", "chain"]
 WINDOW_QUESTIONS = 1024
 """Questions a window holds at least: enough to fill many requests."""
 WINDOWS_IN_FLIGHT = 2
@@ -38,11 +38,11 @@ async def rank(
     *,
     pairs: Pairs = "all",
     progress: Progress | None = None,
-) -> AsyncIterator[list[dict[str, Any]]]:
+) -> AsyncGenerator[list[dict[str, Any]]]:
     """Ranking lines in the items' order, some at a time, each with its prompt and completions.
 
     Cost: for each item, principle and judge, two votes a pair (one a scope), less what the store
-    holds already; `ring` judges N pairs of N completions instead of N(N - 1)/2.
+    holds already; `ring` judges N pairs of N completions, `chain` N - 1, not N(N - 1)/2.
     Raises: ModelError when a window of many questions gets not one answer.
     """
     settings = settings_of(judges)
@@ -71,12 +71,13 @@ async def rank(
 def chosen_pairs(size: int, pairs: Pairs) -> list[tuple[int, int]]:
     """The pairs to judge among so many completions, each with i < j.
 
-    `ring`: each completion against the next and the last against the first, the fewest that
-    connect all and still close a cycle.
+    `chain`: each completion against the next, the fewest that connect all. `ring`: the last
+    against the first too, the fewest that show a cycle.
     """
-    if pairs == "all" or size < 4:
+    if pairs == "all":
         return list(combinations(range(size), 2))
-    return sorted((min(i, (i + 1) % size), max(i, (i + 1) % size)) for i in range(size))
+    chain = [(i, i + 1) for i in range(size - 1)]
+    return chain if pairs == "chain" or size < 3 else sorted([*chain, (0, size - 1)])
 
 
 def judged_pairs(ballot: Ballot, pairs: Pairs) -> list[tuple[int, int]]:

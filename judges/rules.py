@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from judges.records import CompletionText, Message, Record
+from judges.records import Message, Record
 
 RULES_FINGERPRINT = "rules@1"
 """What a rule's votes name as their judge; raised when the meaning of any check changes."""
@@ -60,7 +60,7 @@ class PatternRule(Record):
 
 
 class EndingRule(Record):
-    """The completion ends as a sentence does, and was not cut off. It takes no value."""
+    """The completion ends as a sentence does. It takes no value."""
 
     kind: Literal["complete_sentence"]
     """The only kind."""
@@ -72,21 +72,23 @@ Rule = Annotated[LimitRule | PhrasesRule | PatternRule | EndingRule, Field(discr
 def check_rule(
     rule: Rule,
     conversation: tuple[Message, ...],  # noqa: ARG001 - what a rule may read, though none does yet
-    completion: CompletionText,
+    text: str,
 ) -> float:
-    """How well a completion meets a rule: 1 fully, 0 not at all.
+    """How well a completion's text meets a rule: 1 fully, 0 not at all.
+
+    Only what the vote's key holds counts, so not how the completion came to end.
 
     A `max_` limit: 1 up to the limit, then falling in a straight line to 0 at twice the limit.
     `min_words`: the share of the words that are there. `required_phrases`: the share that occurs.
     All others: 1 or 0.
     """
     if isinstance(rule, LimitRule):
-        return _within(rule, completion.text)
+        return _within(rule, text)
     if isinstance(rule, PhrasesRule):
-        return _phrases_met(rule, completion.text)
+        return _phrases_met(rule, text)
     if isinstance(rule, PatternRule):
-        return float((re.search(rule.value, completion.text) is not None) == rule.must_match)
-    return float(ends_as_sentence(completion.text) and completion.finish_reason != "length")
+        return float((re.search(rule.value, text) is not None) == rule.must_match)
+    return float(ends_as_sentence(text))
 
 
 def _within(rule: LimitRule, text: str) -> float:

@@ -11,7 +11,7 @@ from judges.constitution import Constitution, Principle
 from judges.judge import RULE_SETTING, Judge
 from judges.layout import applies_prompt, pair_prompt
 from judges.model import Choice, Failure, ModelPrompt
-from judges.records import CompletionText, Item, Question, Setting, Vote
+from judges.records import Item, Question, Setting, Vote
 from judges.rules import check_rule
 from judges.store import VoteStore
 
@@ -105,9 +105,8 @@ class Matter:
         """The vote of a rule, by code."""
         rule = self.principles[question.principle].rule
         assert rule is not None  # rule settings only ever ask about rules
-        # The text alone, as in the vote's key: how its sampling ended must not sway the vote.
-        completion = CompletionText(text=self.completions[question.completions[0]])
-        value = check_rule(rule, self.items[question.conversation].prompt, completion)
+        text = self.completions[question.completions[0]]
+        value = check_rule(rule, self.items[question.conversation].prompt, text)
         return Vote(question=question, status="scored", value=value, provenance="rule")
 
     def texts(self, questions: Iterable[Question]) -> set[str]:

@@ -36,7 +36,7 @@ from training.report import DemoReport, FlippedLabel, WeightEdit, write_report
 HERE = Path(__file__).parent
 CONSTITUTION = "plain-speech@1.0.0"
 SAMPLING = Sampling(n=4, max_tokens=40, temperature=0.8)
-PAIRING = PairingSettings(pairing="all", minimum_margin=0.1)
+PAIRING = PairingSettings(pairing="best-worst", minimum_margin=0.1)
 EDITED_PRINCIPLE = "brevity"
 EDITED_WEIGHT = 0.25
 MOST_EXAMPLES = 3
@@ -64,7 +64,7 @@ def run_demo(out: Path, seed: int) -> dict[str, Any]:
             with stages.timed("rank"):
                 items = load_items(out / "completions.jsonl")
                 rankings = out / "rankings.jsonl"
-                asyncio.run(rank_file(items, constitution, [], store, rankings, "ring"))
+                asyncio.run(rank_file(items, constitution, [], store, rankings, "chain"))
             counts = write_preferences(read_rankings(rankings), out / "preferences", PAIRING)
             with stages.timed("train"):
                 _train(out, seed)
