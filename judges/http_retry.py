@@ -66,7 +66,10 @@ class ServerUnavailable(ModelError):
 class HttpClient:
     """A connection to one server. Open it within the event loop that will use it."""
 
-    def __init__(self, root: str, api_key: str | None, retry: RetryPolicy) -> None:
+    def __init__(
+        self, root: str, api_key: str | None, retry: RetryPolicy, *, reached: bool = False
+    ) -> None:
+        """With `reached`, the server answered before: when away, it is worth waiting for."""
         self.root = root
         self._retry = retry
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -75,7 +78,7 @@ class HttpClient:
             timeout=aiohttp.ClientTimeout(total=retry.timeout_s),
             connector=aiohttp.TCPConnector(limit=0),
         )
-        self._reached = False
+        self._reached = reached
         self._gave_up = False
 
     async def __aenter__(self) -> Self:

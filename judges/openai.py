@@ -169,7 +169,8 @@ class OpenAIModel:
 
     def _connection(self) -> HttpClient:
         if self._client is None:
-            self._client = HttpClient(self.url, self._api_key, self._retry)
+            known = self._found is not None
+            self._client = HttpClient(self.url, self._api_key, self._retry, reached=known)
         return self._client
 
     async def _ready(self) -> TokenTransport | ChatTransport:

@@ -26,6 +26,7 @@ _COMMON_CONTROLS = (
     r"<\|[^<>|\s]{1,64}\|>|<\uff5c[^<>\uff5c\s]{1,64}\uff5c>|</?s>|<</?SYS>>"
     r"|<(?:start|end)_of_[a-z_]{1,30}>|<(?:bos|eos|pad|unk|mask|unused[0-9]{1,5})>"
     r"|</?(?:think|tools?|tool_call|tool_response|im_start|im_end)>"
+    r"|\[/?(?:INST|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_CONTENT|TOOL_RESULTS|SYSTEM_PROMPT|IMG)\]"
 )
 """What control tokens look like in the model families in use, where their names are not known."""
 
@@ -89,20 +90,20 @@ class ChatTransport:
             choice = _choices(answer, 1)[0]
             return [_choice(choice, options, answer.get("usage"), altered)]
 
+        if self._gives_logprobs:
+            return await in_batches(prompts, 1, send)
+        # One answer tells whether the others are worth their price.
         first = await in_batches(prompts[:1], 1, send)
         self._check(first)
         return first + await in_batches(prompts[1:], 1, send)
 
     def _check(self, first: Sequence[Choice | Failure]) -> None:
-        """One answer tells whether the others are worth their price."""
-        if any(isinstance(r, Failure) and r.detail == _NO_LOGPROBS for r in first):
-            if not self._gives_logprobs:
-                raise ModelError(
-                    f"{self._model}: {_NO_LOGPROBS} · {self._client.root} · "
-                    "use a server that returns them, such as vLLM"
-                )
-        elif any(isinstance(r, Choice) for r in first):
-            self._gives_logprobs = True
+        if any(isinstance(answer, Failure) and answer.detail == _NO_LOGPROBS for answer in first):
+            raise ModelError(
+                f"{self._model}: {_NO_LOGPROBS} · {self._client.root} · "
+                "use a server that returns them, such as vLLM"
+            )
+        self._gives_logprobs = any(isinstance(answer, Choice) for answer in first)
 
     async def complete(
         self, prompts: Sequence[ModelPrompt], sampling: Sampling
