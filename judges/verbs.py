@@ -18,7 +18,7 @@ from judges.errors import ConfigError
 from judges.golden import GoldenResult, run_golden_tests
 from judges.intervals import wilson
 from judges.items import load_items, load_prompts
-from judges.jsonl import Journal, dump_line, read_text
+from judges.jsonl import Journal, read_text
 from judges.judge import settings_of
 from judges.judge_files import open_judges
 from judges.model import Sampling
@@ -26,8 +26,10 @@ from judges.preferences import PairingSettings, read_rankings, write_preferences
 from judges.progress import progress, say
 from judges.rank import ballot_of, rank
 from judges.ranking_files import ballot_in, reweigh_file
-from judges.records import Item, Record
+from judges.records import Item
 from judges.store import VoteStore
+from judges.store_exchange import export_votes, merge_votes
+from judges.store_upkeep import erase_text, store_stats
 
 EXIT_UNSCORED = 3
 
@@ -238,21 +240,21 @@ def run_constitution_test(options: argparse.Namespace) -> int:
 def run_stats(options: argparse.Namespace) -> int:
     """`charter votes stats`"""
     with VoteStore.open(options.store) as store:
-        emit(_json(store.stats()))
+        emit(store_stats(store).model_dump_json(indent=2))
     return 0
 
 
 def run_export(options: argparse.Namespace) -> int:
     """`charter votes export`"""
     with VoteStore.open(options.store) as store:
-        say(f"{options.output}: {store.export(options.output)} votes")
+        say(f"{options.output}: {export_votes(store, options.output)} votes")
     return 0
 
 
 def run_merge(options: argparse.Namespace) -> int:
     """`charter votes merge`"""
     with VoteStore.open(options.store) as store:
-        say(f"{store.merge(options.source)} new votes taken over from {options.source}")
+        say(f"{merge_votes(store, options.source)} new votes taken over from {options.source}")
     return 0
 
 
@@ -262,12 +264,6 @@ def run_erase(options: argparse.Namespace) -> int:
     if text is None:
         text = read_text(options.file)
     with VoteStore.open(options.store) as store:
-        emit(_json(store.erase(text)))
+        emit(erase_text(store, text).model_dump_json(indent=2))
     say(f"erased the text with digest {text_digest(text)}")
     return 0
-
-
-def _json(record: Any) -> str:
-    if isinstance(record, Record):
-        return record.model_dump_json(indent=2)
-    return dump_line(record).decode().strip()

@@ -38,7 +38,7 @@ class EvaluationSettings(Record):
 
 
 class WinRate(Record):
-    """How often one side is preferred; ties count half."""
+    """How often one side is preferred; ties count half. With n 0 nothing is known: 0 to 1."""
 
     rate: Probability
     """Share of pairs won."""
@@ -218,6 +218,8 @@ def _win_rate(lines: Sequence[Mapping[str, Any]], read: Any, margin: float, seed
         if p is not None:
             wins.append(0.5 if abs(p - 0.5) < margin or p == 0.5 else float(p > 0.5))
             clusters.append(line["id"].rsplit("#", 1)[0])
+    if not wins:
+        return WinRate(rate=0.5, low=0.0, high=1.0, n=0, unscored=len(lines))
     interval = mean_interval(wins, clusters, seed=seed)
     return WinRate(
         rate=interval.mean,

@@ -83,6 +83,7 @@ async def _timed_rank(
     after = await model.token_counts()
     fresh = after.computed - before.computed
     least = least_tokens(ids)
+    assert model.encoder is not None
     tails = [len(model.encoder.encode_text(p.text or "")) for p in constitution.principles]
     return {
         "prompts": len(items),
@@ -112,7 +113,8 @@ def _token_ids(
 
 def least_tokens(sequences: Iterable[Sequence[int]]) -> int:
     """Tokens that must be computed if every common prefix is computed once: the trie's size."""
-    total, previous = 0, []
+    total = 0
+    previous: list[int] = []
     for ids in sorted(map(list, sequences)):
         shared = 0
         for ours, theirs in zip(ids, previous, strict=False):

@@ -10,12 +10,12 @@ def main(request: Path) -> None:
     """Print seconds and votes a second of `LLM.generate` over the ids, one token each."""
     from vllm import LLM, SamplingParams
 
-    from judges.engine import engine_dtype
+    from judges.engine_command import cpu_dtype
 
     asked = json.loads(request.read_bytes())
     model = LLM(
         model=asked["model"],
-        dtype=engine_dtype(),
+        dtype=cpu_dtype(),
         max_model_len=4096,
         max_num_seqs=64,
         enforce_eager=True,

@@ -16,17 +16,18 @@ from typing import Any
 
 from judges.constitution import Constitution
 from judges.constitution_files import load_constitution
-from judges.engine import EngineSpec, acquire
+from judges.engine import acquire
 from judges.errors import ConfigError
 from judges.items import load_items, load_prompts
 from judges.jsonl import read_jsonl, replacing
 from judges.judge_files import open_judges
 from judges.model import Sampling
-from judges.policies import model_folder
+from judges.policies import engine_for
 from judges.preferences import PairingSettings, PreferenceCounts, read_rankings, write_preferences
 from judges.progress import progress, say
 from judges.ranking_files import reweigh_file
 from judges.store import VoteStore
+from judges.store_upkeep import store_stats
 from judges.verbs import rank_file, sample_file
 from training.dpo import train_dpo
 from training.evaluate import Evaluation, EvaluationSettings, evaluate
@@ -56,7 +57,7 @@ def run_demo(out: Path, seed: int) -> dict[str, Any]:
     held_out = [item for item in prompts if item.metadata["split"] == "heldout"]
     with VoteStore.open(f"sqlite:///{out / 'votes.db'}") as store:
         with stages.timed("engine"):
-            lease = acquire(EngineSpec(model=model_folder(None)), say)
+            lease = acquire(engine_for(None), say)
         with lease:
             with stages.timed("sample"):
                 sampling = SAMPLING.model_copy(update={"seed": seed})
@@ -80,7 +81,9 @@ class _Stages:
 
     def __init__(self, out: Path, seed: int) -> None:
         self._path = out / "stages.json"
-        known = json.loads(self._path.read_text()) if self._path.exists() else {"seed": seed}
+        known: dict[str, Any] = {"seed": seed}
+        if self._path.exists():
+            known = json.loads(self._path.read_text())
         if known["seed"] != seed:
             raise ConfigError(
                 f"{out}: holds the demo with seed {known['seed']}, not {seed}; give another --out"
@@ -143,7 +146,7 @@ def _evaluate(
 def _edit_weight(out: Path, constitution: Constitution, store: VoteStore) -> WeightEdit:
     """Change one weight in a copy of the constitution file, rank again, and count what flipped."""
     edited = _edited_file(out)
-    before = store.stats().votes
+    before = store_stats(store).votes
     start = time.monotonic()
     new = load_constitution(str(edited))
     reweigh_file(out / "rankings.jsonl", new, store, out / "edited.jsonl")
@@ -156,7 +159,7 @@ def _edit_weight(out: Path, constitution: Constitution, store: VoteStore) -> Wei
         new_weight=EDITED_WEIGHT,
         pairs=pairs,
         flipped=len(flipped),
-        model_calls=store.stats().votes - before,
+        model_calls=store_stats(store).votes - before,
         seconds=round(seconds, 3),
         examples=tuple(flipped[:MOST_EXAMPLES]),
     )
