@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from judges.errors import ModelError
@@ -21,7 +21,7 @@ async def sample(
     *,
     system: str | None = None,
     progress: Progress | None = None,
-) -> AsyncIterator[list[dict[str, Any]]]:
+) -> AsyncGenerator[list[dict[str, Any]]]:
     """Completion lines in the prompts' order, some at a time.
 
     A prompt the policy cannot answer has no line here: its failure is raised once all others are
