@@ -26,6 +26,7 @@ from judges.policies import engine_for
 from judges.preferences import PairingSettings, PreferenceCounts, read_rankings, write_preferences
 from judges.progress import progress, say
 from judges.ranking_files import reweigh_file
+from judges.records import Record
 from judges.store import VoteStore
 from judges.store_upkeep import store_stats
 from judges.verbs import rank_file, sample_file
@@ -43,18 +44,30 @@ EDITED_WEIGHT = 0.25
 MOST_EXAMPLES = 3
 
 
-def run_demo(out: Path, seed: int) -> dict[str, Any]:
+class DemoSize(Record):
+    """How much the demo does; less than all of it only proves that every stage runs."""
+
+    train: int = 96
+    """Prompts sampled, ranked and trained on."""
+    held_out: int = 48
+    """Prompts the policies are compared on."""
+    steps: int = 18
+    """Training steps of four pairs."""
+
+
+def run_demo(out: Path, seed: int, size: DemoSize | None = None) -> dict[str, Any]:
     """Run every stage that is not done yet; returns what summary.json holds.
 
     Cost: about five engine-minutes and two training-minutes on two slow cores.
     Raises: ConfigError when the folder holds a demo with another seed.
     """
+    size = size or DemoSize()
     out.mkdir(parents=True, exist_ok=True)
     stages = _Stages(out, seed)
     constitution = load_constitution(CONSTITUTION)
     prompts = load_prompts(HERE / "prompts.jsonl")
-    train = [item for item in prompts if item.metadata["split"] == "train"]
-    held_out = [item for item in prompts if item.metadata["split"] == "heldout"]
+    train = [p for p in prompts if p.metadata["split"] == "train"][: size.train]
+    held_out = [p for p in prompts if p.metadata["split"] == "heldout"][: size.held_out]
     with VoteStore.open(f"sqlite:///{out / 'votes.db'}") as store:
         with stages.timed("engine"):
             lease = acquire(engine_for(None), say)
@@ -68,7 +81,7 @@ def run_demo(out: Path, seed: int) -> dict[str, Any]:
                 asyncio.run(rank_file(items, constitution, [], store, rankings, "chain"))
             counts = write_preferences(read_rankings(rankings), out / "preferences", PAIRING)
             with stages.timed("train"):
-                _train(out, seed)
+                _train(out, seed, size.steps)
             with stages.timed("evaluate"):
                 evaluation = _evaluate(out, seed, constitution, held_out, store)
         with stages.timed("reweigh"):
@@ -108,11 +121,12 @@ class _Stages:
             file.write(json.dumps(self._known, indent=2).encode())
 
 
-def _train(out: Path, seed: int) -> None:
+def _train(out: Path, seed: int, steps: int) -> None:
     overrides = [
         f'preferences="{out / "preferences" / "train.jsonl"}"',
         f'output="{out / "policy"}"',
         f"seed={seed}",
+        f"trainer.max_steps={steps}",
     ]
     recipe = load_recipe(HERE / "recipe.toml", overrides)
     started = (out / "policy").exists()
