@@ -240,6 +240,11 @@ _CAUSES = (
         "free some space and run the same command again; what was stored before is intact",
     ),
     (
+        ("disk I/O error",),
+        "disk cannot be written (over quota, over a limit, or failing)",
+        "make room and run the same command again; what was stored before is intact",
+    ),
+    (
         ("database is locked", "table is locked"),
         f"database stayed locked for {LOCK_WAIT_S} s",
         "wait until the other command has finished, then run the same command again",
@@ -251,8 +256,8 @@ _CAUSES = (
     ),
     (
         ("unable to open", "readonly", "read-only"),
-        "database cannot be opened for writing",
-        "check the path and its permissions",
+        "database cannot be opened",
+        "check the path and that you may write there",
     ),
 )
 
