@@ -24,6 +24,9 @@ from judges.errors import ConfigError
 
 Status = Literal["starting", "ready", "stopping", "failed"]
 TAIL_LINES = 15
+CAUSE = re.compile(r"\b\w*(Error|Exception|Killed)\b: ")
+NOISE = re.compile(r"WARNING|nanobind|^ - |^[\s^~]*$")
+"""What a dying engine also writes, and what explains nothing."""
 IDLE_SETTING = "CHARTER_ENGINE_IDLE_S"
 
 
@@ -170,7 +173,8 @@ class EngineFolder:
             lines = self.log_path.read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return "(it wrote no log)"
-        tail = lines[-TAIL_LINES:]
-        errors = [line for line in lines if re.search(r"\b\w*(Error|Exception|Killed)\b: ", line)]
-        causes = [line for line in dict.fromkeys(errors) if line not in tail][:3]
+        telling = [line for line in lines if not NOISE.search(line)]
+        tail = telling[-TAIL_LINES:]
+        errors = dict.fromkeys(line for line in telling if CAUSE.search(line))
+        causes = [line for line in errors if line not in tail][:3]
         return "\n".join([*causes, *tail]) or "(its log is empty)"
