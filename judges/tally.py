@@ -164,7 +164,9 @@ class _VoteTable:
     def on_pairs(self, settings: Sequence[str], question: str) -> Floats:
         """Mean log-odds of the row over the column when shown in this order. (R, N, N)"""
         place = self._place_RN
-        return self._mean(settings, question, place[:, :, None], place[:, None, :])
+        return self._mean(
+            settings, question, place[:, :, None], place[:, None, :], both_orders=True
+        )
 
     def on_completions(self, setting: str, question: str) -> Floats:
         """The value of each completion. (R, N)"""
@@ -175,7 +177,12 @@ class _VoteTable:
         return self._mean(settings, question, NOTHING, NOTHING)[:, 0, 0]
 
     def _mean(
-        self, settings: Sequence[str], question: str, first: Integers, second: Integers
+        self,
+        settings: Sequence[str],
+        question: str,
+        first: Integers,
+        second: Integers,
+        both_orders: bool = False,
     ) -> Floats:
         """Mean over the judges that voted; NaN where none did."""
         row = self._row_R[:, None, None]
@@ -183,6 +190,9 @@ class _VoteTable:
             self._find(self._pack(self._setting[s], row, self._question[question], first, second))
             for s in settings
         ]
+        if both_orders:
+            # A judge that voted in one order only would bring its taste for a place into the mean.
+            found = [np.where(np.isnan(np.swapaxes(one, 1, 2)), np.nan, one) for one in found]
         if len(found) == 1:
             return found[0]
         stacked = np.stack(found)

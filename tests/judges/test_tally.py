@@ -124,6 +124,17 @@ def test_a_panel_counts_each_judge_once_however_often_it_was_asked(store: VoteSt
     assert casting.tally().logit_RPNN[0, 0, 0, 1] == 3.0
 
 
+def test_of_a_panel_a_judge_that_voted_in_one_order_does_not_count(store: VoteStore) -> None:
+    casting = Casting(store, judge(), judge(seed=1, position_bias=50))
+    casting.vote("shorter", "pair", 1.0, "one", "two")
+    casting.vote("shorter", "pair", -1.0, "two", "one")
+    casting.vote("shorter", "pair", 50.0, "one", "two", by=1)
+    casting.vote("shorter", "pair", None, "two", "one", by=1)
+    tally = casting.tally()
+    assert tally.logit_RPNN[0, 0, 0, 1] == 1.0
+    assert tally.gap_RP[0, 0] == 0.0
+
+
 def test_rules_and_scopes_land_in_their_own_places(store: VoteStore) -> None:
     casting = Casting(store, judge())
     casting.vote("few-words", "rule", 1.0, "one")
