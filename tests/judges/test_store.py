@@ -154,7 +154,10 @@ def values_of_batches(store: VoteStore, batches: int) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("own_store", [False, True], ids=["one store", "a store each"])
-def test_threads_that_race_keep_one_answer_each(database_url: str, own_store: bool) -> None:
+@pytest.mark.parametrize("known", [False, True], ids=["new texts", "known texts"])
+def test_threads_that_race_keep_one_answer_each(
+    database_url: str, own_store: bool, known: bool
+) -> None:
     writers, batches = 4, 6
     start = Barrier(writers)
 
@@ -165,6 +168,9 @@ def test_threads_that_race_keep_one_answer_each(database_url: str, own_store: bo
         return sum(store.add(random.Random(value).sample(m.votes, BATCH), m.bodies) for m in order)
 
     stores = [VoteStore.open(database_url) for _ in range(writers if own_store else 1)]
+    if known:
+        # Then nothing but the votes themselves keeps the writers apart.
+        stores[0].add([], joined(*(batch(number, 0.0) for number in range(batches))).bodies)
     with ThreadPoolExecutor(writers) as pool:
         added = list(pool.map(write, (stores * writers)[:writers], map(float, range(writers))))
     assert sum(added) == batches * BATCH
