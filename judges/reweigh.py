@@ -28,7 +28,7 @@ from judges.unranked import reason_of_all, why_unranked
 
 CHUNK = 4096
 """Rankings aggregated at once: bounds memory, and keeps packed lookup keys within 64 bits."""
-CELLS = 4_000_000
+CELLS = 1_500_000
 """Pairs times principles aggregated at once: bounds memory where there are many completions."""
 DECIMALS = 6
 

@@ -81,7 +81,7 @@ def test_swapping_the_completions_twice_is_the_same_prompt(
 ) -> None:
     prompt = pair_prompt(conversation, first, second, principle)
     once = read_prompt(pair_prompt(conversation, second, first, principle))
-    twice = pair_prompt(conversation, *once.completions[::-1], principle)
+    twice = pair_prompt(conversation, once.completions[1], once.completions[0], principle)
     assert twice == prompt
 
 
