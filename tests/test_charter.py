@@ -364,6 +364,28 @@ def test_constitution_verbs_print_results_on_stdout(capsys: pytest.CaptureFixtur
     assert result["p"] < 0.5
 
 
+def test_votes_are_counted_exported_merged_and_erased(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(rank()) == 0
+    assert main(["votes", "export", "--output", "v.jsonl"]) == 0
+    other = ["--store", f"sqlite:///{work}/other.db"]
+    assert main(["votes", "merge", "v.jsonl", *other]) == 0
+    assert "40 new votes taken over" in capsys.readouterr().err
+    assert main(["votes", "merge", "v.jsonl", *other]) == 0
+    assert "0 new votes taken over" in capsys.readouterr().err
+    again = ["reweigh", "--rankings", "r.jsonl", "--constitution", "brief/1.0.0.yaml"]
+    (work / "secret.txt").write_text("one two three")
+    assert main(["votes", "erase", "--file", "secret.txt", *other]) == 0
+    assert json.loads(capsys.readouterr().out)
+    assert b"one two three" not in (work / "other.db").read_bytes()
+    assert main([*again, "--output", "o.jsonl", *other]) == 0
+    assert [row["p"] for row in rows("o.jsonl")] == [row["p"] for row in rows("r.jsonl")]
+    capsys.readouterr()
+    assert main(["votes", "stats", *other]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
 def test_a_closed_pipe_is_no_traceback(work: Path) -> None:
     command = f"{sys.executable} {ROOT / 'charter.py'} constitution show brief/1.0.0.yaml --json"
     run = subprocess.run(
