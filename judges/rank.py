@@ -22,9 +22,9 @@ from judges.tally import EMPTY, Ballot, Settings
 from judges.votes import Asked, Matter, cast_votes, in_scope
 
 Pairs = Literal["all", "ring", "chain"]
-WINDOW_QUESTIONS = 1024
+WINDOW_QUESTIONS = 256
 """Questions a window holds at least: enough to fill many requests."""
-WINDOWS_IN_FLIGHT = 2
+WINDOWS_IN_FLIGHT = 4
 DEAD_AFTER = 64
 """Unanswered questions of a window; fewer can be the same few bad prompts, asked again."""
 Progress = Callable[[int, int], None]
