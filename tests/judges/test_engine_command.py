@@ -10,6 +10,7 @@ from judges.engine_command import (
     Build,
     EngineSpec,
     cpu_dtype,
+    cpu_executor,
     engine_command,
     engine_digest,
     engine_environment,
@@ -81,6 +82,16 @@ def test_a_cpu_takes_bfloat16_only_with_instructions(
     processor.write_text(f"model name\t: A CPU\nflags\t\t: fpu {flags} sse\n")
     assert cpu_dtype(processor) == dtype
     assert cpu_dtype(tmp_path / "none") == "float32"
+
+
+@pytest.mark.parametrize(("nodes", "executor"), [(0, "uni"), (1, "uni"), (2, "mp")])
+def test_a_worker_process_is_taken_only_where_memory_has_several_nodes(
+    tmp_path: Path, nodes: int, executor: str
+) -> None:
+    for number in range(nodes):
+        (tmp_path / f"node{number}").mkdir()
+    (tmp_path / "possible").touch()
+    assert cpu_executor(tmp_path) == executor
 
 
 def test_auto_is_decided_on_a_cpu_and_left_to_vllm_on_a_gpu() -> None:
