@@ -100,6 +100,7 @@ def _train(
     with scoring_completions_only(manifest.hardware.device):
         trainer = _make_trainer(manifest, preferences, run, progress)
         dropped, cut = _count_truncated(trainer, preferences, manifest.recipe, message)
+        trainer.restore_token_count(run.read_metrics())
         trainer.train(resume_from_checkpoint=str(folder) if folder else None)
     _publish(trainer, run.path, manifest.recipe.model)
     losses = [line["loss"] for line in run.read_metrics()]
@@ -255,6 +256,8 @@ def _publish(trainer: Any, folder: Path, model: str) -> None:
     adapter = unfinished / "adapter_config.json"
     if adapter.exists():
         config = {**json.loads(adapter.read_text("utf-8")), "base_model_name_or_path": model}
+        if isinstance(config["target_modules"], list):
+            config["target_modules"].sort()  # PEFT writes a set, in any order
         adapter.write_text(json.dumps(config, indent=2, sort_keys=True), "utf-8")
     files = [file for file in unfinished.iterdir() if file.name not in NOT_PUBLISHED]
     for file in sorted(files, key=lambda file: file.name in ("adapter_config.json", "config.json")):

@@ -44,6 +44,8 @@ class SoftLabelDPOTrainer(DPOTrainer):
     With `soft=False` the labels are left aside, and the loss is whatever TRL is told.
     """
 
+    _signature_columns: Any
+
     def __init__(
         self, *arguments: Any, soft: bool, places: Callable[[list[int]], str], **named: Any
     ) -> None:
@@ -56,9 +58,15 @@ class SoftLabelDPOTrainer(DPOTrainer):
             # precomputed ones.
             self.precompute_ref_logps = True
 
+    def restore_token_count(self, metrics: list[dict[str, Any]]) -> None:
+        """Count tokens on from the metrics of a resumed run; TRL keeps no count in checkpoints."""
+        if metrics:
+            self._total_train_tokens = metrics[-1]["num_tokens"]
+
     def _set_signature_columns_if_needed(self) -> None:
-        if self._signature_columns is None:
-            super()._set_signature_columns_if_needed()
+        is_new = self._signature_columns is None
+        super()._set_signature_columns_if_needed()
+        if is_new:
             self._signature_columns.extend(OUR_COLUMNS)
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
