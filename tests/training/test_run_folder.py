@@ -1,0 +1,195 @@
+"""The run folder's promises: nothing overwritten, nothing lost, nothing half-read."""
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judges.errors import ConfigError, DataError
+from training.hardware import Hardware
+from training.manifest import Manifest, PreferencesUsed, trainer_options
+from training.recipe import DpoRecipe
+from training.run_folder import RunFolder
+
+CPU = Hardware(device="cpu", name="cpu", bfloat16=False)
+
+
+def manifest_of(output: Path, sha256: str = "a" * 64, **changes: Any) -> Manifest:
+    recipe = DpoRecipe(model="embedded", preferences=Path("p.jsonl"), output=output, **changes)
+    return Manifest(
+        method="dpo",
+        recipe=recipe,
+        trainer=trainer_options(recipe, CPU),
+        model_digest="m" * 64,
+        preferences=PreferencesUsed(path="p.jsonl", sha256=sha256, rows=1, digests={}),
+        hardware=CPU,
+        seed=recipe.seed,
+        git_commit=None,
+        versions={},
+    )
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def started(output: Path) -> RunFolder:
+    """A run folder after its first claim."""
+    with RunFolder.claim(output, manifest_of(output), resume=False) as run:
+        return run
+
+
+def checkpoint(run: RunFolder, step: int, state: str | None = None) -> Path:
+    folder = run.checkpoints / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    text = json.dumps({"global_step": step}) if state is None else state
+    (folder / "trainer_state.json").write_text(text)
+    return folder
+
+
+def test_manifest_is_there_before_anything_else(output: Path) -> None:
+    run = started(output)
+    written = Manifest.model_validate_json((run.path / "manifest.json").read_bytes())
+    assert written == manifest_of(output)
+
+
+def test_folder_in_use_is_refused_even_to_resume(output: Path) -> None:
+    with (
+        RunFolder.claim(output, manifest_of(output), resume=False),
+        pytest.raises(DataError, match="another process is training here"),
+        RunFolder.claim(output, manifest_of(output), resume=True),
+    ):
+        pass
+
+
+def test_folder_that_is_not_empty_is_refused_and_left_alone(output: Path) -> None:
+    output.mkdir()
+    (output / "thesis.txt").write_text("years of work")
+    with (
+        pytest.raises(DataError, match=r"not empty \(it holds thesis.txt\).*--resume"),
+        RunFolder.claim(output, manifest_of(output), resume=False),
+    ):
+        pass
+    assert (output / "thesis.txt").read_text() == "years of work"
+
+
+def test_folder_of_something_else_cannot_be_resumed(output: Path) -> None:
+    output.mkdir()
+    (output / "thesis.txt").write_text("years of work")
+    with (
+        pytest.raises(DataError, match="no run to resume"),
+        RunFolder.claim(output, manifest_of(output), resume=True),
+    ):
+        pass
+
+
+def test_resuming_what_was_never_started_starts_it(output: Path) -> None:
+    with RunFolder.claim(output, manifest_of(output), resume=True) as run:
+        assert (run.path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"seed": 1}, "another seed (0, now 1)", id="seed"),
+        pytest.param(
+            {"trainer": {"beta": 0.2}}, "another trainer ({}, now {'beta': 0.2})", id="trainer"
+        ),
+        pytest.param({"lora": {"r": 4}}, "another lora (None, now", id="lora"),
+        pytest.param({"sha256": "b" * 64}, "p.jsonl: changed since the run", id="preferences"),
+    ],
+)
+def test_resuming_another_run_is_refused(
+    output: Path, changes: dict[str, Any], message: str
+) -> None:
+    started(output)
+    with (
+        pytest.raises(ConfigError) as caught,
+        RunFolder.claim(output, manifest_of(output, **changes), resume=True),
+    ):
+        pass
+    assert message in str(caught.value)
+
+
+def test_folder_that_cannot_be_made_is_a_data_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "file" / "run"
+    with (
+        pytest.raises(DataError, match="cannot be made"),
+        RunFolder.claim(output, manifest_of(output), resume=False),
+    ):
+        pass
+
+
+def test_newest_checkpoint_is_by_step_not_by_name(output: Path) -> None:
+    run = started(output)
+    for step in (6, 12, 100):
+        checkpoint(run, step)
+    assert run.last_checkpoint(pytest.fail) == (100, run.checkpoints / "checkpoint-100")
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["", '{"global_step": 8, "log_hist', "[]", '{"global_step": 6}'],
+    ids=["empty", "half a file", "not a state", "the state of another step"],
+)
+def test_half_written_checkpoint_is_put_aside_with_a_message(output: Path, state: str) -> None:
+    run = started(output)
+    whole = checkpoint(run, 6)
+    checkpoint(run, 8, state)
+    said: list[str] = []
+    assert run.last_checkpoint(said.append) == (6, whole)
+    assert len(said) == 1
+    assert "half-written-8" in said[0]
+    assert (run.checkpoints / "half-written-8" / "trainer_state.json").read_text() == state
+    checkpoint(run, 8, state)
+    run.last_checkpoint(said.append)
+    assert (run.checkpoints / "half-written-8.1").exists()
+
+
+def test_no_checkpoint_is_none(output: Path) -> None:
+    assert started(output).last_checkpoint(pytest.fail) is None
+
+
+def test_metrics_after_the_checkpoint_are_cut_with_a_half_written_line(output: Path) -> None:
+    run = started(output)
+    for step in range(1, 5):
+        run.append_metrics({"step": step, "loss": 1 / step})
+    with run.metrics.open("a") as file:
+        file.write('{"step": 5, "lo')
+    run.cut_metrics(3)
+    assert [line["step"] for line in run.read_metrics()] == [1, 2, 3]
+    run.append_metrics({"step": 4, "loss": 0.25})
+    assert [line["step"] for line in run.read_metrics()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), id="operating system"),
+        pytest.param(OSError(errno.EDQUOT, "Disk quota exceeded"), id="quota"),
+        pytest.param(
+            RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"),
+            id="torch",
+        ),
+        pytest.param(
+            ValueError("Error while serializing: I/O error: File too large (os error 27)"),
+            id="safetensors",
+        ),
+    ],
+)
+def test_full_disk_names_the_checkpoint_that_is_whole(output: Path, error: Exception) -> None:
+    run = started(output)
+    checkpoint(run, 4)
+    checkpoint(run, 6, "")
+    whole = "disk is full; the checkpoint of step 4 is whole"
+    with pytest.raises(DataError, match=whole), run.disk():
+        raise error
+
+
+def test_other_errors_pass_through(output: Path) -> None:
+    with pytest.raises(KeyError), started(output).disk():
+        raise KeyError("loss")
