@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from judges.errors import ConfigError, DataError
 
@@ -143,7 +144,8 @@ def _sqlite_engine(url: URL) -> Engine:
             f"{path.parent}: folder for the votes cannot be made ({error.strerror}); "
             "set CHARTER_DATABASE_URL or CHARTER_HOME to a place you can write to"
         ) from error
-    engine = create_engine(url, connect_args={"timeout": LOCK_WAIT_S})
+    # A connection is an open file: as many as there are threads.
+    engine = create_engine(url, connect_args={"timeout": LOCK_WAIT_S}, max_overflow=-1)
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
@@ -163,7 +165,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
 def _postgresql_engine(url: URL) -> Engine:
     try:
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, pool_timeout=LOCK_WAIT_S)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{url.render_as_string()}: the driver {error.name!r} is not installed; "
@@ -267,7 +269,7 @@ def database_errors(engine: Engine) -> Iterator[None]:
     """Whatever the driver raises inside, as a DataError that says where and what to do."""
     try:
         yield
-    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+    except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         what, remedy = _explain(" ".join(f"{type(cause).__name__}: {cause}".split()))
         raise DataError(f"{engine.url.render_as_string()}: {what}; {remedy}") from error

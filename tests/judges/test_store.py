@@ -181,6 +181,13 @@ def test_threads_that_race_keep_one_answer_each(
         opened.close()
 
 
+def test_more_threads_than_connections_are_served(store: VoteStore) -> None:
+    made = [cast(f"prompt {number}") for number in range(40)]
+    with ThreadPoolExecutor(40) as pool:
+        assert sum(pool.map(lambda each: store.add(*each), made)) == 40
+    assert len(store.get([each.votes[0].question for each in made])) == 40
+
+
 def test_many_may_open_a_new_store_at_once(database_url: str) -> None:
     with ThreadPoolExecutor(6) as pool:
         stores = list(pool.map(VoteStore.open, [database_url] * 6))
