@@ -26,7 +26,7 @@ _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 _FOR_ALL = {
     401: "set the judge's API key",
     403: "use a key that may use this model",
-    404: "correct the address or the model's name",
+    404: "correct the address, or the name of the model or adapter",
     405: "correct the address",
 }
 """Statuses that say nothing about one prompt and all about the set-up."""

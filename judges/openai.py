@@ -120,6 +120,7 @@ class OpenAIModel:
         """The log-probability of each token of each prompt from its start on, given those before.
 
         A start counts from 1: the first token of all has none. With `model`, under that adapter.
+        One prompt at a time; ask nothing else meanwhile of an engine that can load adapters.
         Units: natural logarithms, at temperature 1. Raises: ConfigError by chat transport.
         """
         way = await self._ready()

@@ -19,9 +19,6 @@ from judges.model import Choice, Completion, Failure, ModelPrompt, Sampling
 
 _NO_PROBABILITY = -9999.0
 """What vLLM writes for a log-probability of minus infinity."""
-_WHOLE_PROMPTS_IN_FLIGHT = 16
-"""Requests for the log-probabilities of whole prompts at once: each answer is large."""
-
 Ids = Sequence[int]
 
 
@@ -60,6 +57,8 @@ class TokenTransport:
         self._client, self._model, self._max_tokens = client, model, max_tokens
         self._pad_to, self._prompts_per_request = pad_to, prompts_per_request
         self._batches = asyncio.Semaphore(requests_in_flight)
+        # Of two at once, a vLLM 0.32 that can load adapters dies (its CPU kernels mix up sizes).
+        self._whole_prompts = asyncio.Semaphore(1)
         self._singles_in_flight = singles_in_flight
 
     async def choose(
@@ -126,13 +125,13 @@ class TokenTransport:
         """The log-probability of each token of each prompt from its start on, given those before.
 
         A start counts from 1: the first token of all has none. With `model`, under that adapter.
+        One prompt at a time; ask nothing else meanwhile of an engine that can load adapters.
         Units: natural logarithms, at temperature 1.
         """
-        slots = asyncio.Semaphore(_WHOLE_PROMPTS_IN_FLIGHT)
 
         async def send(batch: Sequence[tuple[Ids, int]]) -> list[tuple[float, ...] | Failure]:
             body = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
-            async with slots:
+            async with self._whole_prompts:
                 answer = await self._ask([ids for ids, _ in batch], body, model)
             choices = _choices(answer, len(batch))
             return [

@@ -293,3 +293,4 @@ async def test_log_probabilities_of_given_tokens(model: OpenAIModel, script: Scr
     assert isinstance(answers[2], Failure)
     assert answers[2].reason == "too_long"
     assert {body["model"] for body in script.bodies("/v1/completions")} == {"adapter"}
+    assert script.most_at_once == 1
