@@ -81,9 +81,10 @@ def _read(source: Path) -> Iterator[tuple[Ballot, dict[str, Any]]]:
                 f"{source}:{number}: `votes` does not say where the votes lie; make the file with "
                 "`charter rank`"
             )
-        yield ballot, {
-            key: orjson.Fragment(bytes(raw)) for key in CARRIED if (raw := getattr(line, key))
-        }
+        yield (
+            ballot,
+            {key: orjson.Fragment(bytes(raw)) for key in CARRIED if (raw := getattr(line, key))},
+        )
 
 
 @contextmanager
