@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from judges.bradley_terry import fit_bradley_terry
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 from judges.judge import Judge
 from judges.rank import rank
 from judges.records import CompletionText, Item, Probability, Reason, Record
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 
 
 class GoldenResult(Record):

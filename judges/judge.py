@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from judges.constitutions.rules import RULES_FINGERPRINT
 from judges.layout import PAIR_OPTIONS, YES_NO_OPTIONS, template_digest
 from judges.model import ChatModel
 from judges.records import Kind, Probability, Setting
-from judges.rules import RULES_FINGERPRINT
 from judges.tally import Settings
 
 RULE_SETTING = Setting(kind="rule", options=(), template="", judge=RULES_FINGERPRINT)

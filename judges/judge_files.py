@@ -19,10 +19,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from judges.errors import ConfigError
-from judges.fake import FakeModel, FakeSettings
 from judges.items import first_problem
 from judges.judge import Judge
 from judges.model import ChatModel
+from judges.models.fake import FakeModel, FakeSettings
 from judges.records import Probability, Record
 from judges.suggest import did_you_mean
 

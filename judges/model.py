@@ -1,7 +1,7 @@
 """The one seam to a language model: what a judge or a policy must be able to do.
 
-`judges.fake` is the deterministic model that ships; `judges.openai` speaks to vLLM and to any
-OpenAI-compatible server. Nothing else in charter talks to a model.
+`judges.models.fake` is the deterministic model that ships; `judges.models.openai` speaks to vLLM
+and to any OpenAI-compatible server. Nothing else in charter talks to a model.
 """
 
 from collections.abc import Sequence

@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 
-from judges.embedded import embedded_model, weights_digest
-from judges.engine import EngineSpec, acquire
+from judges.engine.embedded import embedded_model, weights_digest
+from judges.engine.lease import EngineSpec, acquire
 from judges.errors import ConfigError, ModelError
 from judges.model import ChatModel
-from judges.openai import OpenAIModel
+from judges.models.openai import OpenAIModel
 from judges.progress import say
 
 EMBEDDED = "embedded"

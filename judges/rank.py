@@ -12,12 +12,12 @@ from itertools import combinations
 from typing import Any, Literal
 
 from judges.canonical import text_digest
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 from judges.errors import ModelError
 from judges.judge import Judge, settings_of
 from judges.records import Item
 from judges.reweigh import questions, rankings
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.tally import EMPTY, Ballot, Settings
 from judges.votes import Asked, Matter, cast_votes, in_scope
 

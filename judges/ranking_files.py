@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import orjson
 
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 from judges.errors import DataError
 from judges.jsonl import read_lines, write_jsonl
 from judges.reweigh import CHUNK, rankings
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.tally import Ballot
 
 CARRIED = ("prompt", "completions", "metadata", "asked")

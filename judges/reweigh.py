@@ -20,9 +20,9 @@ from judges.aggregate import (
     scheme_of,
     sigmoid,
 )
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 from judges.records import Question
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.tally import EMPTY, Ballot, Settings, Tally, tally_votes
 from judges.unranked import reason_of_all, why_unranked
 

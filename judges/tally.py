@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from judges.aggregate import Bools, Floats, rule_logit, sigmoid
 from judges.canonical import text_digest
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 from judges.records import Record
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 
 Integers = npt.NDArray[np.int64]
 EMPTY = text_digest("")

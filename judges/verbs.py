@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from judges.canonical import text_digest
-from judges.constitution import Constitution
-from judges.constitution_files import list_constitutions, load_constitution
-from judges.constitution_lint import lint_constitution
+from judges.constitutions.constitution import Constitution
+from judges.constitutions.files import list_constitutions, load_constitution
+from judges.constitutions.lint import lint_constitution
 from judges.errors import ConfigError
 from judges.golden import GoldenResult, run_golden_tests
 from judges.intervals import wilson
@@ -27,9 +27,9 @@ from judges.progress import progress, say
 from judges.rank import ballot_of, rank
 from judges.ranking_files import ballot_in, reweigh_file
 from judges.records import Item
-from judges.store import VoteStore
-from judges.store_exchange import export_votes, merge_votes
-from judges.store_upkeep import erase_text, store_stats
+from judges.store.exchange import export_votes, merge_votes
+from judges.store.upkeep import erase_text, store_stats
+from judges.store.vote_store import VoteStore
 
 EXIT_UNSCORED = 3
 

@@ -7,13 +7,13 @@ from typing import Self
 
 from judges.aggregate import SCOPE_FLOOR, sigmoid
 from judges.canonical import text_digest
-from judges.constitution import Constitution, Principle
+from judges.constitutions.constitution import Constitution, Principle
+from judges.constitutions.rules import check_rule
 from judges.judge import RULE_SETTING, Judge
 from judges.layout import applies_prompt, pair_prompt
 from judges.model import Choice, Failure, ModelPrompt
 from judges.records import Item, Question, Setting, Vote
-from judges.rules import check_rule
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 
 COMMIT_EVERY = 256
 """Questions put to a judge between two commits: the most that a kill makes us ask again."""

@@ -13,7 +13,7 @@ import pytest
 
 from charter import build_parser, main
 from judges.jsonl import read_jsonl, write_jsonl
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = (
@@ -113,7 +113,7 @@ def test_help_waits_for_nothing_heavy() -> None:
 def test_importing_judges_never_loads_the_training_or_engine_libraries() -> None:
     loaded = python(
         "import importlib, pkgutil, sys, judges\n"
-        "skipped = {'judges.convert_gguf'}  # a script, run in a process of its own\n"
+        "skipped = {'judges.engine.convert_gguf'}  # a script, run in a process of its own\n"
         "for found in pkgutil.walk_packages(judges.__path__, 'judges.'):\n"
         "    if found.name not in skipped and 'plain_vllm' not in found.name:\n"
         "        importlib.import_module(found.name)\n"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from judges.engine_command import cpu_dtype
+from judges.engine.command import cpu_dtype
 from judges.errors import ConfigError
 from judges.records import Record
 

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, Literal
 
-from judges.embedded import weights_digest
-from judges.engine_command import installed_version
+from judges.engine.command import installed_version
+from judges.engine.embedded import weights_digest
 from judges.errors import ConfigError
 from judges.policies import model_folder
 from judges.records import Record

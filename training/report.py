@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from judges.canonical import canonical_json
-from judges.constitution import Constitution, Principle
+from judges.constitutions.constitution import Constitution, Principle
 from judges.jsonl import replacing
 from judges.preferences import PreferenceCounts
 from judges.records import Probability, Record

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from judges.constitution import Principle
+from judges.constitutions.constitution import Principle
 from training.evaluate import Evaluation
 
 MOST_SANITY_LOST = 0.05

@@ -5,12 +5,12 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 
-from judges.constitution_files import load_constitution
+from judges.constitutions.files import load_constitution
 from judges.items import load_prompts
 from judges.jsonl import replacing
 from judges.judge_files import open_judges
 from judges.progress import progress, say
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.verbs import emit
 
 

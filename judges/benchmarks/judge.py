@@ -14,18 +14,18 @@ from typing import Any
 import orjson
 
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
+from judges.engine.python_process import python_environment
 from judges.errors import ConfigError
 from judges.judge import Judge, settings_of
 from judges.judge_files import open_judges
 from judges.layout import PREFILL
-from judges.openai import OpenAIModel
+from judges.models.openai import OpenAIModel
 from judges.policies import model_folder
 from judges.progress import progress, say
-from judges.python_process import python_environment
 from judges.rank import ballot_of, rank
 from judges.records import Item
 from judges.reweigh import questions
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.votes import Matter
 
 PRINCIPLES = 16

@@ -2,7 +2,7 @@
 
 import random
 
-from judges.constitution import Constitution, Principle
+from judges.constitutions.constitution import Constitution, Principle
 from judges.records import CompletionText, Item, Message
 
 SENTENCE = (

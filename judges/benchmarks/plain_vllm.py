@@ -10,7 +10,7 @@ def main(request: Path) -> None:
     """Print seconds and votes a second of `LLM.generate` over the ids, one token each."""
     from vllm import LLM, SamplingParams
 
-    from judges.engine_command import cpu_dtype
+    from judges.engine.command import cpu_dtype
 
     asked = json.loads(request.read_bytes())
     model = LLM(

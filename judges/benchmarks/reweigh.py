@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
+from judges.engine.python_process import python_environment
 from judges.jsonl import write_jsonl
 from judges.judge import RULE_SETTING
 from judges.progress import progress
-from judges.python_process import python_environment
 from judges.rank import ballot_of
 from judges.ranking_files import reweigh_file
 from judges.records import Item, Question, Setting, Vote
 from judges.reweigh import questions, rankings
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.tally import Settings
 
 PRINCIPLES = 16

@@ -236,7 +236,7 @@ IMPORT_ALL = """
 import importlib, importlib.util, pkgutil, sys
 for package in sys.argv[1:]:
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        if module.name != "judges.convert_gguf":
+        if module.name != "judges.engine.convert_gguf":
             importlib.import_module(module.name)
 heavy = {"torch", "transformers", "trl", "vllm"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 
 _numbers = count()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from judges.canonical import text_digest
 from judges.records import Message, Question, Setting, Vote, conversation_text
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 
 SETTING = Setting(kind="pair", options=(" A", " B"), template="t" * 64, judge="tiny@1")
 ODD_TEXTS = {

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from judges.constitution import Constitution
-from judges.fake import FakeModel, FakeSettings
+from judges.constitutions.constitution import Constitution
 from judges.jsonl import dump_line, parse_line
 from judges.judge import Judge
+from judges.models.fake import FakeModel, FakeSettings
 from judges.rank import Pairs, rank
 from judges.records import CompletionText, Item, Message
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 
 SHORTER = {"id": "shorter", "text": "Be brief."}
 HONEST = {"id": "honest", "text": "Be honest.", "weight": 2.0}

@@ -17,7 +17,7 @@ from judges.aggregate import (
     scheme_of,
     sigmoid,
 )
-from judges.constitution import AggregateSettings, Constitution, Principle
+from judges.constitutions.constitution import AggregateSettings, Constitution, Principle
 
 
 def scheme(*principles: tuple[str, float], **settings: float) -> Scheme:

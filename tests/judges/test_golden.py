@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from judges.constitution import Constitution
-from judges.constitution_files import list_constitutions, load_constitution
+from judges.constitutions.constitution import Constitution
+from judges.constitutions.files import list_constitutions, load_constitution
 from judges.golden import GoldenResult, run_golden_tests
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from tests.judges.planted import asked, constitution, judge
 
 CASE = {"prompt": "What is tea?", "better": "A drink.", "worse": "Well, tea is a sort of drink."}

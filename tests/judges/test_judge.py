@@ -2,9 +2,9 @@
 
 import pytest
 
-from judges.fake import FakeModel, FakeSettings
 from judges.judge import RULE_SETTING, Judge, settings_of
 from judges.layout import PAIR_OPTIONS, YES_NO_OPTIONS
+from judges.models.fake import FakeModel, FakeSettings
 
 
 def judge(floor: float = 0.01, **planted: float) -> Judge:

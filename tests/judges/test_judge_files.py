@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from judges.errors import ConfigError
-from judges.fake import FakeModel
 from judges.judge_files import find_judges, open_judges, read_judges
+from judges.models.fake import FakeModel
 
 EVERY_KEY = """
 [strict]

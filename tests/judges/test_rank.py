@@ -12,7 +12,7 @@ from judges.canonical import text_digest
 from judges.errors import ModelError
 from judges.rank import WINDOW_QUESTIONS, ballot_of, chosen_pairs, judged_pairs, rank
 from judges.records import CompletionText, Item, Message
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.tally import EMPTY, Ballot, Settings
 from tests.judges.planted import (
     FULL,

@@ -10,7 +10,7 @@ import pytest
 from judges.errors import DataError
 from judges.jsonl import read_jsonl, write_jsonl
 from judges.ranking_files import ballot_in, reweigh_file
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from tests.judges.planted import (
     HONEST,
     SHORTER,

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 from judges.jsonl import read_jsonl, write_jsonl
 from judges.judge import Judge, settings_of
 from judges.rank import ballot_of
 from judges.records import Item
 from judges.reweigh import CELLS, questions, rankings
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from tests.judges.planted import (
     FULL,
     HONEST,

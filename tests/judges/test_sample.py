@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from judges.errors import ModelError
-from judges.fake import FakeModel, FakeSettings
 from judges.items import load_items
 from judges.jsonl import write_jsonl
 from judges.model import Sampling
+from judges.models.fake import FakeModel, FakeSettings
 from judges.records import Item, Message
 from judges.sample import sample
 
@@ -87,7 +87,7 @@ async def test_a_caller_who_stops_early_leaves_no_task_behind() -> None:
 SLOW = """
 import asyncio, sys
 from pathlib import Path
-from judges.fake import FakeModel, FakeSettings
+from judges.models.fake import FakeModel, FakeSettings
 from judges.items import load_prompts
 from judges.jsonl import Journal
 from judges.model import Sampling

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from judges.canonical import text_digest
-from judges.constitution import Constitution
+from judges.constitutions.constitution import Constitution
 from judges.judge import Judge, settings_of
 from judges.rank import ballot_of
 from judges.records import Question, Vote
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.tally import Ballot, Tally, tally_votes
 from judges.votes import Matter
 from tests.judges.planted import HONEST, SHORTER, WORDS, constitution, item, judge

@@ -9,7 +9,7 @@ from judges.judge import Judge, settings_of
 from judges.rank import ballot_of
 from judges.records import Item
 from judges.reweigh import questions
-from judges.store import VoteStore
+from judges.store.vote_store import VoteStore
 from judges.votes import Asked, Matter, cast_votes, in_scope
 from tests.judges.planted import HONEST, SHORTER, WORDS, asked, constitution, item, judge
 

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from judges.constitution_files import load_constitution
+from judges.constitutions.files import load_constitution
 from judges.preferences import PreferenceCounts
 from training.evaluate import Evaluation, EvaluationSettings, Example, PolicyText, WinRate
 from training.report import DemoReport, FlippedLabel, WeightEdit

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from judges.errors import ConfigError, DataError, ModelError
-from tests.judges.tiny_model import byte_level_bpe, write_model
+from tests.judges.models.tiny_model import byte_level_bpe, write_model
 from tests.training.tiny_policy import make_preferences, make_recipe
 from training.hardware import Hardware, find_hardware
 from training.manifest import make_manifest, trainer_options

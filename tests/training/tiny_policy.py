@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.judges.tiny_model import byte_level_bpe, write_model
+from tests.judges.models.tiny_model import byte_level_bpe, write_model
 from training.recipe import DpoRecipe
 
 SETTINGS = {

@@ -14,9 +14,9 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from judges.constitution import Constitution
-from judges.constitution_files import load_constitution
-from judges.engine import acquire
+from judges.constitutions.constitution import Constitution
+from judges.constitutions.files import load_constitution
+from judges.engine.lease import acquire
 from judges.errors import ConfigError
 from judges.items import load_items, load_prompts
 from judges.jsonl import read_jsonl, replacing
@@ -27,8 +27,8 @@ from judges.preferences import PairingSettings, PreferenceCounts, read_rankings,
 from judges.progress import progress, say
 from judges.ranking_files import reweigh_file
 from judges.records import Record
-from judges.store import VoteStore
-from judges.store_upkeep import store_stats
+from judges.store.upkeep import store_stats
+from judges.store.vote_store import VoteStore
 from judges.verbs import rank_file, sample_file
 from training.dpo import train_dpo
 from training.evaluate import Evaluation, EvaluationSettings, evaluate

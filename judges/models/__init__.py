@@ -1,0 +1,1 @@
+"""What can stand behind `judges.model.ChatModel`: servers by HTTP, and the fake."""

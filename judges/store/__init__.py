@@ -1,0 +1,1 @@
+"""The vote store: every observation raw and once, on SQLite or PostgreSQL."""
