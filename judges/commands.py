@@ -101,7 +101,7 @@ def _add_sample(verbs: Verbs) -> None:
     parser.add_argument("--prompts", type=Path, required=True, help="JSONL with `id`, `prompt`")
     parser.add_argument("--output", type=Path, required=True, help="completions file to write")
     parser.add_argument(
-        "--policy", metavar="PATH|URL", help="model folder, LoRA adapter, or URL#MODEL (embedded)"
+        "--policy", metavar="PATH|URL", help="model folder, adapter, URL#MODEL, `fake` (embedded)"
     )
     parser.add_argument("--system", help="system turn put before prompts that have none")
     add_sampling_flags(parser, n=4)

@@ -1,25 +1,28 @@
 """Opening a model by what a person writes: an address, a folder, a LoRA adapter, or nothing.
 
 Without an address charter starts vLLM itself, or finds the one it started before. An adapter is
-loaded into the engine of its base model, so a policy and its base share one engine.
+loaded into the engine of its base model on a GPU, and merged into it beforehand on a CPU.
 """
 
 import asyncio
-import hashlib
 import json
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 
+from judges.engine.adapters import adapter_digest, merged_model
+from judges.engine.command import engine_build
 from judges.engine.embedded import embedded_model, weights_digest
 from judges.engine.lease import EngineSpec, acquire
 from judges.errors import ConfigError, ModelError
 from judges.model import ChatModel
+from judges.models.fake import FakeModel
 from judges.models.openai import OpenAIModel
 from judges.progress import say
 
 EMBEDDED = "embedded"
+FAKE = "fake"
 Transport = Literal["auto", "token_ids", "chat_logprobs"]
 
 
@@ -50,8 +53,10 @@ async def open_model(
     )
 
 
-async def open_policy(policy: str | None, stack: AsyncExitStack) -> OpenAIModel:
-    """The policy a person named: `embedded` or nothing, URL[#MODEL], a model folder, an adapter."""
+async def open_policy(policy: str | None, stack: AsyncExitStack) -> ChatModel:
+    """The policy a person named: a model folder, an adapter, URL[#MODEL], `embedded` or `fake`."""
+    if policy == FAKE:
+        return FakeModel()
     if policy and policy.startswith(("http://", "https://")):
         url, _, model = policy.partition("#")
         found = OpenAIModel(url, model or None, fingerprint=policy)
@@ -87,45 +92,44 @@ def model_folder(model: str | None) -> Path:
 
 
 def engine_for(model: str | None, adapter: bool = False) -> EngineSpec:
-    """What to start for a model; the embedded one's engine always takes adapters too.
-
-    A second engine would cost a minute and 3.6 GB; being able to load adapters costs no time that
-    could be measured on a CPU (9.8 votes/s either way).
-    """
-    return EngineSpec(
-        model=model_folder(model),
-        adapters=adapter or model in (None, EMBEDDED),
-        max_adapter_rank=64,
-    )
+    """What to start for a model: with adapters only where one is to be loaded."""
+    return EngineSpec(model=model_folder(model), adapters=adapter, max_adapter_rank=64)
 
 
-async def _supervised(
-    model: str | None, stack: AsyncExitStack, adapter: Path | None = None
-) -> OpenAIModel:
-    spec = await asyncio.to_thread(engine_for, model, adapter is not None)
+async def _supervised(model: str | None, stack: AsyncExitStack) -> OpenAIModel:
+    """The model on charter's own engine."""
+    spec = await asyncio.to_thread(engine_for, model)
     lease = await asyncio.to_thread(acquire, spec, say)
     stack.callback(lease.release)
-    folder = spec.model
-    fingerprint = f"weights:{await asyncio.to_thread(weights_digest, folder)}"
-    name = lease.model_name
-    opened = OpenAIModel(lease.url, name, tokenizer=folder, fingerprint=fingerprint)
-    if adapter is None:
-        return opened
-    digest = hashlib.sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
-    await opened.load_adapter(f"adapter-{digest[:16]}", adapter)
-    await opened.close()
-    return OpenAIModel(
-        lease.url,
-        f"adapter-{digest[:16]}",
-        tokenizer=folder,
-        fingerprint=f"{fingerprint}+adapter:{digest}",
-    )
+    fingerprint = f"weights:{await asyncio.to_thread(weights_digest, spec.model)}"
+    return await OpenAIModel(
+        lease.url, lease.model_name, tokenizer=spec.model, fingerprint=fingerprint
+    ).connect()
 
 
 async def _adapter(adapter: Path, stack: AsyncExitStack) -> OpenAIModel:
+    """An adapter on its base: loaded by a GPU's engine, merged beforehand for a CPU's."""
+    base = _base_of(adapter)
+    if engine_build() == "cpu":
+        folder = await asyncio.to_thread(model_folder, base)
+        merged = await asyncio.to_thread(merged_model, folder, adapter, say)
+        return await _supervised(str(merged), stack)
+    spec = await asyncio.to_thread(engine_for, base, True)
+    lease = await asyncio.to_thread(acquire, spec, say)
+    stack.callback(lease.release)
+    name = f"adapter-{adapter_digest(adapter)[:16]}"
+    fingerprint = f"weights:{weights_digest(spec.model)}+{name}"
+    loader = OpenAIModel(lease.url, lease.model_name, fingerprint=fingerprint)
+    await loader.load_adapter(name, adapter)
+    await loader.close()
+    return await OpenAIModel(
+        lease.url, name, tokenizer=spec.model, fingerprint=fingerprint
+    ).connect()
+
+
+def _base_of(adapter: Path) -> str:
     try:
         config = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
-        base = config["base_model_name_or_path"]
+        return str(config["base_model_name_or_path"])
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{adapter}/adapter_config.json: names no base model ({error})") from None
-    return await _supervised(base, stack, adapter)

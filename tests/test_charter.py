@@ -393,3 +393,25 @@ def test_a_closed_pipe_is_no_traceback(work: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, cwd=work,
     )  # fmt: skip
     assert "Traceback" not in run.stderr
+
+
+def test_the_whole_labelling_path_runs_on_the_fake(tmp_path: Path) -> None:
+    """sample → rank → preferences → evaluate without a model; a second sample draws nothing."""
+    prompts, completions = tmp_path / "prompts.jsonl", tmp_path / "completions.jsonl"
+    write_jsonl(prompts, [{"id": str(n), "prompt": f"What is number {n}?"} for n in range(6)])
+    sample = ["sample", "--prompts", str(prompts), "--policy", "fake", "--output", str(completions)]
+    assert main(sample) == 0
+    first = completions.read_bytes()
+    assert main(sample) == 0
+    assert completions.read_bytes() == first
+    assert [len(row["completions"]) for _, row in read_jsonl(completions)] == [4] * 6
+
+    store = f"sqlite:///{tmp_path / 'votes.db'}"
+    evaluation = tmp_path / "evaluation.json"
+    evaluate = ["evaluate", "--policy", "fake", "--against", "fake", "--judge", "fake"]
+    evaluate += ["--constitution", "plain-speech@1", "--prompts", str(prompts)]
+    assert main([*evaluate, "--store", store, "--output", str(evaluation)]) == 0
+    told = json.loads(evaluation.read_bytes())
+    assert told["win_rate"]["n"] == 12
+    assert told["win_rate"]["low"] <= told["win_rate"]["rate"] <= told["win_rate"]["high"]
+    assert told["kl"] is None

@@ -32,7 +32,7 @@ class EvaluationSettings(Record):
     max_tokens: int = 256
     """Longest completion."""
     seed: int = 0
-    """Draws completions and bootstrap samples."""
+    """Draws completions, other ones for each policy, and bootstrap samples."""
     kl_samples: int = 1
     """Completions a prompt, at temperature 1, over which the KL divergence is estimated."""
 
@@ -135,8 +135,8 @@ async def evaluate(
         tuned = await open_policy(policy, stack)
         won, lost, other = await asyncio.gather(
             _draw(tuned, prompts, settings, settings.seed),
-            _draw(base, prompts, settings, settings.seed),
             _draw(base, prompts, settings, settings.seed + 1),
+            _draw(base, prompts, settings, settings.seed + 2),
         )
         kl = await _kl(tuned, base, prompts, settings)
         names = [model.capabilities().fingerprint for model in (tuned, base)]
@@ -278,10 +278,10 @@ def _examples(
 
 
 async def _kl(
-    policy: OpenAIModel, base: OpenAIModel, prompts: Sequence[Item], settings: EvaluationSettings
+    policy: ChatModel, base: ChatModel, prompts: Sequence[Item], settings: EvaluationSettings
 ) -> Interval | None:
     """KL(policy || base) in nats a completion, by the log-ratio on samples at temperature 1."""
-    if policy.encoder is None or base.encoder is None or settings.kl_samples == 0:
+    if not isinstance(base, OpenAIModel) or base.encoder is None or settings.kl_samples == 0:
         return None
     asked = [ModelPrompt(messages=prompt.prompt) for prompt in prompts]
     sampling = Sampling(
@@ -313,4 +313,4 @@ async def _kl(
         for (row, _, _), reference in zip(drawn, scored, strict=True)
         if not isinstance(reference, Failure)
     ]
-    return mean_interval(ratios, rows, seed=settings.seed)
+    return mean_interval(ratios, rows, seed=settings.seed) if ratios else None

@@ -39,8 +39,8 @@ HERE = Path(__file__).parent
 CONSTITUTION = "plain-speech@1.0.0"
 SAMPLING = Sampling(n=4, max_tokens=40, temperature=0.8)
 PAIRING = PairingSettings(pairing="best-worst", minimum_margin=0.1)
-EDITED_PRINCIPLE = "brevity"
-EDITED_WEIGHT = 0.25
+EDITED_PRINCIPLE = "says-why"
+EDITED_WEIGHT = 6.0
 MOST_EXAMPLES = 3
 
 
@@ -144,7 +144,7 @@ def _evaluate(
     async def run() -> Evaluation:
         async with AsyncExitStack() as stack:
             judges = await open_judges([], stack)
-            settings = EvaluationSettings(samples=1, max_tokens=SAMPLING.max_tokens, seed=seed)
+            settings = EvaluationSettings(samples=2, max_tokens=SAMPLING.max_tokens, seed=seed)
             with progress("judging", "pairs") as report:
                 return await evaluate(
                     str(out / "policy"), None, constitution, held_out, judges, store, settings,

@@ -1,0 +1,48 @@
+"""Adapters merged on a CPU: named by content, made once, forgotten when there are many."""
+
+from pathlib import Path
+
+import pytest
+
+from judges.engine.adapters import KEPT, _forget_old, adapter_digest, merged_model
+from judges.errors import ModelError
+
+
+def make_adapter(folder: Path, weights: bytes = b"weights") -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "base"}')
+    (folder / "adapter_model.safetensors").write_bytes(weights)
+    return folder
+
+
+def test_another_weight_is_another_adapter(tmp_path: Path) -> None:
+    one, same = make_adapter(tmp_path / "one"), make_adapter(tmp_path / "same")
+    other = make_adapter(tmp_path / "other", b"others")
+    assert adapter_digest(one) == adapter_digest(same) != adapter_digest(other)
+
+
+def test_an_unfinished_run_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"adapter_config.json: cannot be read .* did training"):
+        adapter_digest(tmp_path)
+
+
+def test_a_broken_adapter_leaves_no_merged_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARTER_CACHE", str(tmp_path / "cache"))
+    base = tmp_path / "base"
+    base.mkdir()
+    said: list[str] = []
+    with pytest.raises(ModelError, match="cannot be merged into"):
+        merged_model(base, make_adapter(tmp_path / "adapter"), said.append)
+    assert len(said) == 1
+    assert not list((tmp_path / "cache" / "merged").glob("*/*"))
+
+
+def test_only_the_latest_merged_models_stay(tmp_path: Path) -> None:
+    for number in range(KEPT + 2):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "model.safetensors").write_bytes(b"")
+    names = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime)
+    _forget_old(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(names[-KEPT:])
