@@ -51,7 +51,7 @@ class DemoSize(Record):
     """Prompts sampled, ranked and trained on."""
     held_out: int = 48
     """Prompts the policies are compared on."""
-    steps: int = 18
+    steps: int = 16
     """Training steps of four pairs."""
 
 
