@@ -7,12 +7,11 @@ Measured on two AVX2 cores: an engine that can load adapters writes 76 tokens/s,
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from judges.engine.cache import cache_folder, locked, make_folder
-from judges.engine.python_process import python_command, python_environment
+from judges.engine.python_process import python_command, run_script
 from judges.errors import ModelError
 
 KEPT = 3
@@ -51,19 +50,11 @@ def _merge(base: Path, adapter: Path, folder: Path) -> None:
     work = make_folder(folder.parent / f".{folder.name}.{os.getpid()}")
     command = python_command("judges.engine.merge_adapter", str(base), str(adapter), str(work))
     try:
-        done = subprocess.run(
-            command,
-            env=python_environment() | {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-        if done.returncode:
-            tail = "\n".join(done.stderr.splitlines()[-15:])
+        code, tail = run_script(command)
+        if code:
             raise ModelError(
-                f"{adapter}: cannot be merged into {base} (exit code {done.returncode}); it needs "
-                f"the extra `training`, and disk for one more model. Its last lines:\n{tail}"
+                f"{adapter}: cannot be merged into {base} (exit code {code}); it needs the extra "
+                f"`training`, and disk for one more model. Its last lines:\n{tail}"
             )
         work.rename(folder)
     finally:

@@ -9,7 +9,6 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 
 from judges.canonical import digest
 from judges.engine.cache import cache_folder, locked, make_folder, replace_text
-from judges.engine.python_process import python_command, python_environment
+from judges.engine.python_process import python_command, run_script
 from judges.errors import ModelError
 from judges.records import Record
 
@@ -166,20 +165,10 @@ def _convert(source: Path, folder: Path, command: ConvertCommand) -> None:
 
 
 def _run(command: Sequence[str], source: Path, folder: Path) -> None:
-    environment = python_environment() | {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-15:])
+    code, tail = run_script(command)
+    if code:
         raise ModelError(
-            f"{source.name}: conversion into {folder} ended with exit code {done.returncode}; "
+            f"{source.name}: conversion into {folder} ended with exit code {code}; "
             f"it needs torch, transformers and gguf (the extra `cpu-engine` or `gpu-engine`) and "
             f"300 MB of disk. Its last lines:\n{tail}"
         )

@@ -8,13 +8,17 @@ installed packages come uncompiled, children keep their bytecode in charter's ca
 
 import importlib.util
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from judges.engine.cache import cache_folder
 
 COMPILED_WHEN = "transformers"
 """Installed compiled or not, a package as large as this one stands for all of them."""
+LAST_LINES = 15
+"""What an error repeats of a script's output."""
 
 
 def python_command(module: str, *arguments: str) -> tuple[str, ...]:
@@ -33,6 +37,20 @@ def python_environment() -> dict[str, str]:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment["PYTHONPYCACHEPREFIX"] = str(cache_folder() / "bytecode")
     return environment
+
+
+def run_script(command: Sequence[str]) -> tuple[int, str]:
+    """Run a script in a process of its own; its exit code and the last lines it wrote."""
+    done = subprocess.run(
+        command,
+        env=python_environment() | {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    return done.returncode, "\n".join(done.stdout.splitlines()[-LAST_LINES:])
 
 
 def is_compiled(package: str) -> bool:
