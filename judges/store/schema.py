@@ -6,6 +6,8 @@ by side on disk, so a store larger than memory is read in runs, not at random.
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,10 +204,23 @@ def _prepare_sqlite_file(engine: Engine) -> None:
     try:
         cursor = raw.cursor()
         cursor.execute(f"PRAGMA page_size={PAGE_BYTES}")
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _switch_to_write_ahead_log(cursor)
         cursor.close()
     finally:
         raw.close()
+
+
+def _switch_to_write_ahead_log(cursor: Any) -> None:
+    """Two connections that switch at once refuse each other without waiting: try again."""
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _recorded_version(connection: Connection) -> int | None:
