@@ -5,7 +5,7 @@ and to any OpenAI-compatible server. Nothing else in charter talks to a model.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from judges.records import Message, Probability, Reason, Record
 
@@ -114,8 +114,3 @@ class ChatModel(Protocol):
     async def close(self) -> None:
         """Release connections and leases."""
         ...
-
-
-def describe(sampling: Sampling) -> dict[str, Any]:
-    """The sampling as written into manifests."""
-    return sampling.model_dump(mode="json")

@@ -1,9 +1,6 @@
 """Votes a second, tokens shared, and the ratio to plain vLLM on the same token ids."""
 
 import asyncio
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +11,7 @@ from typing import Any
 import orjson
 
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
-from judges.engine.python_process import python_environment
+from judges.benchmarks.own_process import measured
 from judges.errors import ConfigError
 from judges.judge import Judge, settings_of
 from judges.judge_files import open_judges
@@ -132,8 +129,4 @@ def _plain_vllm(ids: list[list[int]], options: Sequence[int], folder: Path) -> d
     request.write_bytes(
         orjson.dumps({"model": str(model_folder(None)), "ids": ids, "options": list(options)})
     )
-    command = [sys.executable, "-m", "judges.benchmarks.plain_vllm", str(request)]
-    done = subprocess.run(command, capture_output=True, text=True, env=python_environment())
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    return measured("judges.benchmarks.plain_vllm", str(request))

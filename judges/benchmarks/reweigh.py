@@ -4,7 +4,6 @@ import json
 import random
 import re
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
+from judges.benchmarks.own_process import measured
 from judges.constitutions.constitution import Constitution
-from judges.engine.python_process import python_environment
 from judges.jsonl import write_jsonl
 from judges.judge import RULE_SETTING
 from judges.progress import progress
@@ -41,7 +40,7 @@ def benchmark_reweigh(votes: int) -> dict[str, Any]:
         stored = _store_votes(votes, constitution, url, folder)
         (folder / "constitution.json").write_text(constitution.model_dump_json())
         results = {
-            what: _measured([sys.executable, "-m", "judges.benchmarks.reweigh", what, str(folder)])
+            what: measured("judges.benchmarks.reweigh", what, str(folder))
             for what in ("plain", "reweigh")
         }
     return {
@@ -95,14 +94,6 @@ def _made_up(question: Question, rng: random.Random) -> Vote:
         value=logit,
         prompt_tokens=300,
     )
-
-
-def _measured(command: Sequence[str]) -> dict[str, float]:
-    """Seconds and peak MiB that a measuring process tells of itself."""
-    done = subprocess.run(command, capture_output=True, text=True, env=python_environment())
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def _reweigh(folder: Path) -> int:

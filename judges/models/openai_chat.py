@@ -10,13 +10,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from judges.canonical import digest
 from judges.errors import ModelError
 from judges.model import Choice, Completion, Failure, ModelPrompt, Sampling
 from judges.models.http_retry import HttpClient, in_batches
 from judges.models.inert_tokenizer import encodable
+from judges.models.openai_answers import broken, read_choices
 
 TOP_LOGPROBS = 20
 """The most that such servers commonly give."""
@@ -162,21 +163,7 @@ def _sampling_body(prompt: ModelPrompt, sampling: Sampling, n: int) -> dict[str,
 
 
 def _choices(answer: dict[str, Any], count: int) -> list[_Answer | Failure]:
-    """The answer's choices by their index: servers may return them in any order."""
-    found: dict[int, _Answer] = {}
-    seen = "the server's answer has too few choices"
-    for raw in answer.get("choices") or []:
-        try:
-            choice = _Answer.model_validate(raw)
-        except ValidationError as error:
-            seen = f"a choice in the server's answer cannot be read: {error}"
-            continue
-        found[choice.index] = choice
-    return [found.get(i, _broken(seen)) for i in range(count)]
-
-
-def _broken(seen: str) -> Failure:
-    return Failure(status="error", reason="engine_error", detail=seen)
+    return read_choices(answer, count, _Answer, "the server's answer has too few choices")
 
 
 def _refused(answer: _Answer) -> Failure | None:
@@ -199,7 +186,7 @@ def _choice(
         return refused
     tokens = _tokens(answer)
     if not tokens:
-        return _broken(_NO_LOGPROBS)
+        return broken(_NO_LOGPROBS)
     given = tokens[0].top_logprobs or [tokens[0]]
     masses = [sum(math.exp(g.logprob) for g in given if _names(g.token, o)) for o in options]
     if min(masses) <= 0:
@@ -241,7 +228,7 @@ def _completion(answer: _Answer | Failure, sampling: Sampling, each: int) -> Com
     if refused := _refused(answer):
         return refused
     if answer.finish_reason not in ("stop", "length"):
-        return _broken(f"generation ended with {answer.finish_reason!r}")
+        return broken(f"generation ended with {answer.finish_reason!r}")
     tokens = _tokens(answer)
     return Completion(
         text=answer.message.content or "",

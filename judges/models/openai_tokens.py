@@ -9,13 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from judges.canonical import digest
 from judges.errors import ConfigError
 from judges.model import Choice, Completion, Failure, ModelPrompt, Sampling
 from judges.models.chat_template import PromptEncoder
 from judges.models.http_retry import HttpClient, in_batches
+from judges.models.openai_answers import broken, read_choices
 
 _NO_PROBABILITY = -9999.0
 """What vLLM writes for a log-probability of minus infinity."""
@@ -156,7 +157,7 @@ class TokenTransport:
         try:
             ids = self.encoder.encode(prompt, pad_to)
         except ConfigError as error:
-            return _broken(str(error))
+            return broken(str(error))
         return self._too_long(len(ids), answer) or ids
 
     def _too_long(self, tokens: int, answer: int) -> Failure | None:
@@ -182,21 +183,7 @@ def _sampling_body(ids: Ids, sampling: Sampling, n: int) -> dict[str, Any]:
 
 
 def _choices(answer: dict[str, Any], count: int) -> list[_Answer | Failure]:
-    """The answer's choices by their index: servers may return them in any order."""
-    found: dict[int, _Answer] = {}
-    seen = "the server's answer has no choice for this prompt"
-    for raw in answer.get("choices") or []:
-        try:
-            choice = _Answer.model_validate(raw)
-        except ValidationError as error:
-            seen = f"a choice in the server's answer cannot be read: {error}"
-            continue
-        found[choice.index] = choice
-    return [found.get(i, _broken(seen)) for i in range(count)]
-
-
-def _broken(seen: str) -> Failure:
-    return Failure(status="error", reason="engine_error", detail=seen)
+    return read_choices(answer, count, _Answer, "the server's answer has no choice for this prompt")
 
 
 def _cached_tokens(answer: dict[str, Any]) -> int:
@@ -212,7 +199,7 @@ def _choice(answer: _Answer | Failure, ids: Ids, options: Ids, cached: int) -> C
     top = (answer.logprobs.top_logprobs if answer.logprobs else None) or [None]
     given = top[0]
     if given is None:
-        return _broken("no log-probabilities in the server's answer")
+        return broken("no log-probabilities in the server's answer")
     found = [given.get(f"token_id:{option}") for option in options]
     logprobs = tuple(min(0.0, p) for p in found if p is not None and p > _NO_PROBABILITY)
     if len(logprobs) < len(options):
@@ -230,11 +217,11 @@ def _completion(answer: _Answer | Failure, sampling: Sampling) -> Completion | F
     if isinstance(answer, Failure):
         return answer
     if answer.finish_reason not in ("stop", "length") or answer.token_ids is None:
-        return _broken(f"generation ended with {answer.finish_reason!r}, ids {answer.token_ids}")
+        return broken(f"generation ended with {answer.finish_reason!r}, ids {answer.token_ids}")
     logprobs = answer.logprobs.token_logprobs if sampling.logprobs and answer.logprobs else []
     known = tuple(logprob for logprob in logprobs if logprob is not None)
     if sampling.logprobs and len(known) < len(answer.token_ids):
-        return _broken(f"{len(known)} log-probabilities for {len(answer.token_ids)} tokens")
+        return broken(f"{len(known)} log-probabilities for {len(answer.token_ids)} tokens")
     return Completion(
         text=answer.text,
         finish_reason="stop" if answer.finish_reason == "stop" else "length",
@@ -256,5 +243,5 @@ def _prompt_logprobs(
     ]
     logprobs = tuple(float(logprob) for logprob in found if logprob is not None)
     if len(logprobs) < len(found):
-        return _broken(f"log-probabilities of {len(logprobs)} of {len(found)} tokens in the answer")
+        return broken(f"log-probabilities of {len(logprobs)} of {len(found)} tokens in the answer")
     return logprobs
