@@ -1,6 +1,6 @@
 # Every target makes what it needs, the virtual environment included, and is quick when that is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format clean
+.PHONY: help setup model demo test check lint format clean
 
 PYTHON ?= $(or $(firstword $(foreach name,python3.11 python3,$(if $(shell command -v $(name)),$(name)))),python3)
 # On a machine with a GPU: make EXTRAS=gpu-engine,training,dev
@@ -19,7 +19,10 @@ help: ## Print the targets
 setup: ## Make or bring up to date the virtual environment .venv
 	@$(PYTHON) deploy/environment.py --extras $(EXTRAS)
 
-demo: setup ## Run the whole path on the embedded model; the report is in runs/demo
+model: setup ## Convert the embedded model into the cache, once
+	@$(BIN)/python -m judges.engine.embedded
+
+demo: model ## Run the whole path on the embedded model; the report is in runs/demo
 	$(BIN)/charter demo
 
 test: lint ## Everything: lint, types, all tests

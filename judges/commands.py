@@ -9,13 +9,23 @@ Verbs = Any  # argparse's own type for sub-parsers is private
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add sample, rank, reweigh, preferences, constitution and votes to the command line."""
+    """Add the verbs from sample to votes to the command line."""
+    from judges.benchmarks.commands import add_verbs as add_benchmark_verb
+    from judges.cards.commands import add_verbs as add_card_verb
+    from judges.critiques.commands import add_verbs as add_critique_verbs
+    from judges.ranking_commands import add_verbs as add_ranking_verbs
+    from judges.scoring.commands import add_verbs as add_score_verb
+    from judges.tampering.commands import add_verbs as add_tamper_verb
+
     _add_sample(verbs)
-    _add_rank(verbs)
-    _add_reweigh(verbs)
-    _add_preferences(verbs)
+    add_critique_verbs(verbs)
+    add_ranking_verbs(verbs)
+    add_score_verb(verbs)
+    add_tamper_verb(verbs)
+    add_card_verb(verbs)
     _add_constitution(verbs)
     _add_votes(verbs)
+    add_benchmark_verb(verbs)
 
 
 def add_verb(
@@ -52,11 +62,6 @@ def share(text: str, most: float = 1.0) -> float:
     if not 0 <= (value := float(text)) <= most:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and {most:g}")
     return value
-
-
-def margin(text: str) -> float:
-    """A distance of a probability from 0.5, as argparse reads it."""
-    return share(text, most=0.5)
 
 
 def not_negative(text: str) -> float:
@@ -107,67 +112,8 @@ def _add_sample(verbs: Verbs) -> None:
     add_sampling_flags(parser, n=4)
 
 
-def _add_rank(verbs: Verbs) -> None:
-    parser = add_verb(
-        verbs, "rank", "Rank each prompt's completions under a constitution", later("run_rank")
-    )
-    parser.add_argument("--constitution", required=True, metavar="X", help="name@version or path")
-    parser.add_argument("--input", type=Path, required=True, help="completions, or preference rows")
-    parser.add_argument("--output", type=Path, required=True, help="rankings file to write")
-    parser.add_argument(
-        "--pairs",
-        choices=("all", "ring", "chain"),
-        default="all",
-        help="which pairs are judged: all, each with the next, or that and last with first (all)",
-    )
-    parser.add_argument(
-        "--max-unscored",
-        type=share,
-        default=0.1,
-        metavar="SHARE",
-        help="exit 3 when a larger share of items is not scored (0.1)",
-    )
-    add_judge_flags(parser)
-
-
-def _add_reweigh(verbs: Verbs) -> None:
-    parser = add_verb(
-        verbs,
-        "reweigh",
-        "Rank again from stored votes under edited weights; never calls a model",
-        later("run_reweigh"),
-    )
-    parser.add_argument("--rankings", type=Path, required=True, help="output of `charter rank`")
-    parser.add_argument("--constitution", required=True, metavar="X", help="name@version or path")
-    parser.add_argument("--output", type=Path, required=True, help="rankings file to write")
-    add_store_flag(parser)
-
-
-def _add_preferences(verbs: Verbs) -> None:
-    parser = add_verb(
-        verbs, "preferences", "Turn rankings into preference rows", later("run_preferences")
-    )
-    parser.add_argument("--rankings", type=Path, required=True, help="output of `charter rank`")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="dataset folder, or a .jsonl file"
-    )
-    parser.add_argument(
-        "--pairing",
-        choices=("all", "best-worst"),
-        default="all",
-        help="every scored pair, or the best against the worst (all)",
-    )
-    parser.add_argument(
-        "--minimum-margin",
-        type=margin,
-        default=0.05,
-        metavar="P",
-        help="drop pairs with |p - 0.5| below it as ties; 0 keeps near-ties (0.05)",
-    )
-
-
 def _add_constitution(verbs: Verbs) -> None:
-    parser = add_verb(verbs, "constitution", "List, show, lint and test constitutions", _no_verb)
+    parser = add_verb(verbs, "constitution", "List, show, lint and test constitutions", no_verb)
     inner = parser.add_subparsers(metavar="VERB", required=True)
     add_verb(inner, "list", "List the constitutions there are", later("run_constitution_list"))
     for name, help_text in (
@@ -184,7 +130,7 @@ def _add_constitution(verbs: Verbs) -> None:
 
 
 def _add_votes(verbs: Verbs) -> None:
-    parser = add_verb(verbs, "votes", "Look after the vote store", _no_verb)
+    parser = add_verb(verbs, "votes", "Look after the vote store", no_verb)
     inner = parser.add_subparsers(metavar="VERB", required=True)
     stats = add_verb(inner, "stats", "Count votes by kind, judge and status", later("run_stats"))
     export = add_verb(inner, "export", "Write all votes to a file", later("run_export"))
@@ -201,6 +147,7 @@ def _add_votes(verbs: Verbs) -> None:
         add_store_flag(verb)
 
 
-def _no_verb(options: argparse.Namespace) -> int:
+def no_verb(options: argparse.Namespace) -> int:
+    """What runs when only a group of verbs was named."""
     options.parser.error("a verb is needed; see --help")
     return 2

@@ -13,7 +13,7 @@ from judges.jsonl import read_jsonl
 from judges.records import Item
 from judges.suggest import did_you_mean
 
-ITEM_KEYS = ("id", "prompt", "completions", "metadata")
+ITEM_KEYS = ("id", "prompt", "completions", "answer", "metadata")
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -73,6 +73,7 @@ def parse_item(row: Mapping[str, Any], where: str, need_completions: bool = True
         "id": _identity(row["id"], where) if "id" in row else digest([prompt, completions])[:16],
         "prompt": prompt,
         "completions": [_completion(c, where) for c in completions],
+        "answer": row.get("answer"),
         "metadata": row.get("metadata", {}),
     }
     try:

@@ -14,15 +14,19 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from judges.budget import Prices
+from judges.calibration.scaling import read_calibration
 from judges.errors import ConfigError
 from judges.items import first_problem
-from judges.judge import Judge
+from judges.judge import Judge, Reasoning
 from judges.model import ChatModel
 from judges.models.fake import FakeModel, FakeSettings
+from judges.models.openai import OpenAIModel
+from judges.precedents import read_precedents
 from judges.records import Probability, Record
 from judges.suggest import did_you_mean
 
@@ -40,12 +44,30 @@ class JudgeDefinition(Record):
     """What pins the weights at a url; part of every vote key."""
     tokenizer: Path | None = None
     """Folder with the model's tokenizer files, for the `token_ids` transport."""
-    transport: Literal["auto", "token_ids", "chat_logprobs", "fake"] = "auto"
-    """How questions travel; `auto` takes token ids where a tokenizer is at hand."""
+    transport: Literal["auto", "token_ids", "chat_logprobs", "sampled", "fake"] = "auto"
+    """How questions travel; `auto` takes token ids where a tokenizer is at hand, never samples."""
+    samples: Annotated[int, Field(ge=1, le=128)] | None = None
+    """Answers drawn for each question, with `transport = "sampled"`; 8 where nothing is said."""
     api_key_variable: str | None = None
     """Name of the environment variable that holds the server's key."""
     minimum_label_mass: Probability = 0.01
     """Answers with less probability on the options are unscored."""
+    reasoning: Reasoning | None = None
+    """A table: how the judge thinks before it votes. Without one it does not."""
+    precedents: Path | None = None
+    """JSONL of labelled cases shown before each pair: `prompt`, `chosen`, `rejected`."""
+    nearest: Annotated[int, Field(ge=1)] | None = None
+    """Show only so many precedents, those whose prompts are most like the one judged."""
+    criteria: bool = False
+    """Have the judge first write what a good completion of the prompt does."""
+    reference: bool = False
+    """Have the judge first answer the prompt itself, to compare with."""
+    calibration: Path | None = None
+    """calibration.json, as `charter judge-card` writes it: applied when votes are tallied."""
+    clamp: Annotated[float, Field(gt=0.5, le=1)] | None = None
+    """Hold probabilities within [1 - clamp, clamp]; Bai et al. 2022 use 0.6 after reasoning."""
+    price: Prices | None = None
+    """A table of what a million tokens cost: `prompt`, `cached`, `completion`."""
     fake: FakeSettings | None = None
     """What is planted, with `transport = "fake"`."""
 
@@ -79,12 +101,28 @@ def _parse(path: Path, name: str, table: Any) -> JudgeDefinition:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: {name!r} is no table; write `[{name}]` above a judge's keys")
     _refuse_unknown(f"{path}: [{name}]", table, JudgeDefinition)
-    if isinstance(table.get("fake"), dict):
-        _refuse_unknown(f"{path}: [{name}]", table["fake"], FakeSettings, "fake.")
+    for key, record in (("fake", FakeSettings), ("reasoning", Reasoning), ("price", Prices)):
+        if isinstance(table.get(key), dict):
+            _refuse_unknown(f"{path}: [{name}]", table[key], record, f"{key}.")
     try:
-        return JudgeDefinition.model_validate(table)
+        definition = JudgeDefinition.model_validate(table)
     except ValidationError as error:
         raise ConfigError(f"{path}: [{name}]: {first_problem(error)}") from None
+    _check_sampled(f"{path}: [{name}]", definition)
+    return definition
+
+
+def _check_sampled(where: str, definition: JudgeDefinition) -> None:
+    if definition.transport == "sampled" and definition.url is None:
+        raise ConfigError(
+            f"{where}: transport is 'sampled' without a url; name the server, or leave transport "
+            "out: the engine that charter starts tells log-probabilities"
+        )
+    if definition.transport != "sampled" and definition.samples is not None:
+        raise ConfigError(
+            f"{where}: samples is {definition.samples}, but transport is "
+            f'{definition.transport!r}; remove it, or set transport = "sampled"'
+        )
 
 
 def _refuse_unknown(
@@ -114,8 +152,26 @@ async def open_judges(names: Sequence[str], stack: AsyncExitStack) -> list[Judge
     for name, definition in find_judges(names or ["default"]):
         model = await _open(definition, stack)
         stack.push_async_callback(model.close)
-        judges.append(Judge(name, model, definition.minimum_label_mass))
+        if isinstance(model, OpenAIModel):
+            await model.connect()
+        judges.append(_judge(name, model, definition))
     return judges
+
+
+def _judge(name: str, model: ChatModel, definition: JudgeDefinition) -> Judge:
+    """The judge with what it is shown, how it thinks and how it is calibrated."""
+    named, fitted = definition.precedents, definition.calibration
+    return Judge(
+        name,
+        model,
+        definition.minimum_label_mass,
+        reasoning=definition.reasoning,
+        precedents=read_precedents(named, definition.nearest) if named else None,
+        criteria=definition.criteria,
+        reference=definition.reference,
+        calibration=read_calibration(fitted) if fitted else None,
+        clamp=definition.clamp,
+    )
 
 
 async def _open(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel:
@@ -123,6 +179,8 @@ async def _open(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel
         return FakeModel(definition.fake or FakeSettings())
     from judges.policies import open_model
 
+    if definition.transport == "sampled":
+        return _sampled(definition)
     return await open_model(
         definition.url,
         definition.model,
@@ -131,4 +189,21 @@ async def _open(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel
         tokenizer=definition.tokenizer,
         transport=definition.transport,
         api_key_variable=definition.api_key_variable,
+    )
+
+
+def _sampled(definition: JudgeDefinition) -> ChatModel:
+    from judges.models.openai import OpenAIModel
+    from judges.models.openai_sampled import SAMPLES
+    from judges.policies import _secret
+
+    assert definition.url is not None
+    return OpenAIModel(
+        definition.url,
+        definition.model,
+        tokenizer=definition.tokenizer,
+        fingerprint=f"{definition.model or definition.url}@{definition.revision or 'unpinned'}",
+        transport="sampled",
+        api_key=_secret(definition.api_key_variable),
+        samples=definition.samples or SAMPLES,
     )

@@ -5,7 +5,7 @@ and to any OpenAI-compatible server. Nothing else in charter talks to a model.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from judges.records import Message, Probability, Reason, Record
 
@@ -49,6 +49,8 @@ class Sampling(Record):
     """With a seed, the same prompts give the same completions on the same engine."""
     logprobs: bool = False
     """Whether to return the log-probability of each sampled token."""
+    json_schema: dict[str, Any] | None = None
+    """Every completion is JSON of this schema, as far as the server can hold a model to it."""
 
 
 class Completion(Record):

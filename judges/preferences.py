@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from judges.canonical import digest
+from judges.cards.gate import CardMark, card_lines, mark_in
 from judges.errors import DataError
 from judges.jsonl import read_jsonl, replacing, write_jsonl
 from judges.records import Record
@@ -85,7 +86,8 @@ def _why_not(ranking: Mapping[str, Any], i: int, j: int, minimum_margin: float) 
     p = ranking["p"][i][j]
     if p is None:
         return "unscored"
-    return "tie" if p == 0.5 or abs(p - 0.5) < minimum_margin else None
+    # As the other side sees it too: next to 0.5, 1 - p may be 0.5 itself.
+    return "tie" if max(p, 1 - p) == 0.5 or abs(p - 0.5) < minimum_margin else None
 
 
 def _row(ranking: Mapping[str, Any], i: int, j: int) -> dict[str, Any]:
@@ -129,11 +131,15 @@ def write_preferences(
     dropped: Counter[str] = Counter()
     read: Counter[str] = Counter()
     digests: dict[str, dict[str, Any]] = {}
+    cards: dict[str, CardMark] = {}
 
     def watched() -> Iterator[Mapping[str, Any]]:
         for ranking in rankings:
             read["rankings"] += 1
             digests[digest(ranking["digests"])] = ranking["digests"]
+            key = digest([ranking["digests"].get("judge"), ranking.get("card")])
+            if key not in cards:
+                cards[key] = mark_in(ranking)
             yield ranking
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -152,7 +158,8 @@ def write_preferences(
         kept=kept, dropped=dict(sorted(dropped.items())), rankings=read["rankings"]
     )
     with replacing(card) as file:
-        file.write(dataset_card(counts, settings, list(digests.values()), data).encode())
+        named = list(digests.values())
+        file.write(dataset_card(counts, settings, named, data, list(cards.values())).encode())
     return counts
 
 
@@ -185,16 +192,24 @@ Columns: `prompt`, `chosen`, `rejected` (message lists, as TRL reads them), `p_c
 probability that the chosen completion is better: a soft label), `logit_gap` (its log-odds),
 `principles` (the same probability under each principle alone) and `digests`.
 
-These labels were written by a model, or by rules, not by people. Made under:
+These labels were written by a model, or by rules, not by people. What is known of the judge:
+
+{cards}
+
+Made under:
 
 {digests}
 """
 
 
 def dataset_card(
-    counts: PreferenceCounts, settings: PairingSettings, digests: list[dict[str, Any]], data: Path
+    counts: PreferenceCounts,
+    settings: PairingSettings,
+    digests: list[dict[str, Any]],
+    data: Path,
+    cards: list[CardMark],
 ) -> str:
-    """The Markdown card of a preference set: its numbers, columns and digests."""
+    """The Markdown card of a preference set: its numbers, columns, judges' worth and digests."""
     return CARD.format(
         data=data.name,
         kept=counts.kept,
@@ -202,6 +217,7 @@ def dataset_card(
         pairing=settings.pairing,
         margin=settings.minimum_margin,
         dropped="\n".join(f"| {k} | {v} |" for k, v in counts.dropped.items()) or "| none | 0 |",
+        cards=card_lines(dict.fromkeys(cards)),
         digests="\n".join(
             f"- {name} `{value}`" for one in digests for name, value in one.items() if value
         ),

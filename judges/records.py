@@ -20,6 +20,10 @@ Reason = Literal[
     "one_completion",
     "not_connected",
     "engine_error",
+    "over_budget",
+    "cannot_check",
+    "invalid_json",
+    "quote_not_found",
 ]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -65,6 +69,8 @@ class Item(Record):
     """The conversation up to the completion; system and tool turns allowed."""
     completions: tuple[CompletionText, ...]
     """What the policy answered, in the order sampled."""
+    answer: str | None = None
+    """The right answer, for rules that compare with one."""
     metadata: dict[str, Any] = {}
     """Kept and copied, never judged."""
 
@@ -144,6 +150,8 @@ class Vote(Record):
     """Of these, read from the prefix cache: the request's total, shared by prompt length."""
     provenance: str = ""
     """Engine, version, dtype and transport; never part of the key."""
+    rationale: str | None = None
+    """What the judge wrote before it chose, as canonical JSON; kept, never read for the vote."""
 
 
 def conversation_text(messages: tuple[Message, ...]) -> str:

@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 from judges.aggregate import Bools, Floats, rule_logit, sigmoid
 from judges.canonical import text_digest
-from judges.constitutions.constitution import Constitution
-from judges.records import Record
+from judges.combination import mean_of_known, panel_of
+from judges.constitutions.constitution import Constitution, Principle
+from judges.listwise import list_logits, list_questions
+from judges.records import Kind, Record
 from judges.store.vote_store import VoteStore
 
 Integers = npt.NDArray[np.int64]
@@ -19,15 +21,27 @@ NOTHING = np.zeros((1, 1, 1), np.int64)
 """The place of a completion in votes that show none."""
 
 
+RATING_LOGIT = 1.0
+"""Log-odds that one point of rating, of ten, is worth."""
+
+
 class Settings(Record):
     """Digests of the settings whose votes make a ranking; several judges are a panel."""
 
+    kind: Kind = "pair"
+    """What was asked of each judge: pairs, a whole group, or each completion alone."""
     pair: tuple[str, ...]
-    """How pairs were put to each judge."""
+    """How that was put to each judge."""
     applies: tuple[str, ...]
     """How scopes were put to each judge."""
     rule: str
     """The version of the rules checked by code."""
+    samples: int = 1
+    """Votes a question that count; later ones are left aside."""
+    adjustments: tuple[str | None, ...] = ()
+    """For each judge, the digest of what is done to its logits; none: nothing is."""
+    panel: str = "mean"
+    """How judges are combined: `mean` of logits, `majority`, or the digest of fitted weights."""
 
 
 class Ballot(Record):
@@ -68,6 +82,7 @@ def tally_votes(
     logit = np.full((r, p, n, n), np.nan)
     gap, applies = np.full((r, p), np.nan), np.ones((r, p))
     same_RNN = _same_text(ballots)
+    panel = panel_of(settings.panel, settings.adjustments, len(settings.pair), store)
     for k, principle in enumerate(constitution.principles):
         if principle.applies_when is not None:
             scope = table.on_prompts(settings.applies, principle.question_digest("applies"))
@@ -75,13 +90,61 @@ def tally_votes(
         if principle.rule is not None:
             met_RN = table.on_completions(settings.rule, principle.question_digest("rule"))
             logit[:, k] = rule_logit(met_RN)
-        else:
-            shown_RNN = table.on_pairs(settings.pair, principle.question_digest("pair"))
-            logit[:, k], gap[:, k] = _both_orders(shown_RNN, same_RNN)
+            continue
+        logit_JRNN, gap_JR = _by_judge(table, ballots, settings, principle, store)
+        logit[:, k] = np.where(same_RNN, 0.0, panel.combine(logit_JRNN))
+        gap[:, k] = mean_of_known(gap_JR)
     empty_RN = np.array([[digest == EMPTY for digest in b.completions] for b in ballots])
     pair_RNN = empty_RN[:, :, None] | empty_RN[:, None, :]
     logit[np.broadcast_to(pair_RNN[:, None], logit.shape)] = np.nan
     return Tally(logit, gap, applies)
+
+
+def _by_judge(
+    table: "_VoteTable",
+    ballots: Sequence[Ballot],
+    settings: Settings,
+    principle: Principle,
+    store: VoteStore,
+) -> tuple[Floats, Floats]:
+    """Each judge's raw logits under a principle, both orders averaged. (J, R, N, N), (J, R)"""
+    question = principle.question_digest(settings.kind)
+    size = (len(ballots), len(ballots[0].completions))
+    logits, gaps = [], []
+    for setting in settings.pair:
+        gap = np.full(size[0], np.nan)
+        if settings.kind == "pair":
+            logit, gap = _both_orders(table.on_pairs(setting, question))
+        elif settings.kind == "list":
+            logit = _of_groups(ballots, setting, question, settings.samples, store)
+        else:
+            alone_RN = table.on_completions(setting, question)
+            scale = RATING_LOGIT if settings.kind == "point" else 1.0
+            logit = scale * (alone_RN[:, :, None] - alone_RN[:, None, :])
+        logits.append(logit)
+        gaps.append(gap)
+    return np.stack(logits), np.stack(gaps)
+
+
+def _of_groups(
+    ballots: Sequence[Ballot], setting: str, question: str, samples: int, store: VoteStore
+) -> Floats:
+    """The logits that votes on whole groups give. (R, N, N)"""
+    asked = [
+        list_questions(setting, question, ballot.conversation, filled(ballot), samples)
+        for ballot in ballots
+    ]
+    votes = store.get([one for some in asked for one in some])
+    size = len(ballots[0].completions)
+    logit = np.full((len(ballots), size, size), np.nan)
+    for row, (ballot, some) in enumerate(zip(ballots, asked, strict=True)):
+        logit[row] = list_logits(ballot.completions, some, votes)
+    return logit
+
+
+def filled(ballot: Ballot) -> list[str]:
+    """The digests of the completions that have a text."""
+    return [digest for digest in ballot.completions if digest != EMPTY]
 
 
 def _same_text(ballots: Sequence[Ballot]) -> Bools:
@@ -90,15 +153,15 @@ def _same_text(ballots: Sequence[Ballot]) -> Bools:
     return np.asarray(text_RN[:, :, None] == text_RN[:, None, :])
 
 
-def _both_orders(shown_RNN: Floats, same_RNN: Bools) -> tuple[Floats, Floats]:
-    """Mean logit over the two orders, and what being shown first gained on average."""
+def _both_orders(shown_RNN: Floats) -> tuple[Floats, Floats]:
+    """Mean logit over the two orders, and what being shown first gained on average.
+
+    A vote in one order only would bring a taste for a place into the mean: such a pair is missing.
+    """
     swapped = np.swapaxes(shown_RNN, 1, 2)
     upper = np.triu(np.ones(shown_RNN.shape[1:], bool), 1)
     gaps = np.where(upper, (shown_RNN + swapped) / 2, np.nan)
-    count = (~np.isnan(gaps)).sum((1, 2))
-    none = np.full(len(gaps), np.nan)
-    gap = np.divide(np.nansum(gaps, (1, 2)), count, out=none, where=count > 0)
-    return np.where(same_RNN, 0.0, (shown_RNN - swapped) / 2), gap
+    return (shown_RNN - swapped) / 2, mean_of_known(gaps.reshape(len(gaps), -1).T)
 
 
 class _VoteTable:
@@ -117,13 +180,14 @@ class _VoteTable:
         self._row_R = np.array([row_of[ballot.conversation] for ballot in ballots])
         self._rows = len(conversations)
         self._setting = {digest: index for index, digest in enumerate(asked)}
-        questions = _questions(constitution)
+        questions = _questions(constitution, settings.kind)
         self._question = {digest: index for index, digest in enumerate(questions)}
         completion_RN = store.ids(
             [digest for ballot in ballots for digest in ballot.completions]
         ).reshape(len(ballots), -1)
         self._known = np.unique(np.append(completion_RN, 0))
         self._place_RN = np.searchsorted(self._known, completion_RN)
+        self._samples, self._log_odds = settings.samples, settings.kind != "point"
         self._load(store, asked, conversations, questions)
 
     def _load(
@@ -142,12 +206,19 @@ class _VoteTable:
         second = _nearest(self._known, votes.second)
         wanted = (
             votes.scored
+            & (votes.sample < self._samples)
             & (question_ids[question] == votes.principle)
             & (self._known[first] == votes.first)
             & (self._known[second] == votes.second)
         )
         key = self._pack(votes.setting, votes.conversation, question, first, second)
-        self._key, self._value = _mean_by_key(key[wanted], votes.value[wanted])
+        of = votes.value[wanted]
+        if self._samples > 1 and self._log_odds:
+            # Of several samples the probabilities are averaged, not the logits.
+            self._key, p = _mean_by_key(key[wanted], sigmoid(of))
+            self._value = np.log(p) - np.log1p(-p)
+        else:
+            self._key, self._value = _mean_by_key(key[wanted], of)
 
     def _pack(
         self,
@@ -161,44 +232,24 @@ class _VoteTable:
         key = (setting * self._rows + row) * len(self._question) + question
         return np.asarray((key * width + first) * width + second)
 
-    def on_pairs(self, settings: Sequence[str], question: str) -> Floats:
-        """Mean log-odds of the row over the column when shown in this order. (R, N, N)"""
+    def on_pairs(self, setting: str, question: str) -> Floats:
+        """Log-odds of the row over the column when shown in this order. (R, N, N)"""
         place = self._place_RN
-        return self._mean(
-            settings, question, place[:, :, None], place[:, None, :], both_orders=True
-        )
+        return self._at(setting, question, place[:, :, None], place[:, None, :])
 
     def on_completions(self, setting: str, question: str) -> Floats:
         """The value of each completion. (R, N)"""
-        return self._mean((setting,), question, self._place_RN[:, :, None], NOTHING)[:, :, 0]
+        return self._at(setting, question, self._place_RN[:, :, None], NOTHING)[:, :, 0]
 
     def on_prompts(self, settings: Sequence[str], question: str) -> Floats:
-        """Mean log-odds that the scope covers each prompt. (R,)"""
-        return self._mean(settings, question, NOTHING, NOTHING)[:, 0, 0]
+        """Mean log-odds over the judges that the scope covers each prompt. (R,)"""
+        found = [self._at(setting, question, NOTHING, NOTHING)[:, 0, 0] for setting in settings]
+        return mean_of_known(np.stack(found))
 
-    def _mean(
-        self,
-        settings: Sequence[str],
-        question: str,
-        first: Integers,
-        second: Integers,
-        both_orders: bool = False,
-    ) -> Floats:
-        """Mean over the judges that voted; NaN where none did."""
+    def _at(self, setting: str, question: str, first: Integers, second: Integers) -> Floats:
         row = self._row_R[:, None, None]
-        found = [
-            self._find(self._pack(self._setting[s], row, self._question[question], first, second))
-            for s in settings
-        ]
-        if both_orders:
-            # A judge that voted in one order only would bring its taste for a place into the mean.
-            found = [np.where(np.isnan(np.swapaxes(one, 1, 2)), np.nan, one) for one in found]
-        if len(found) == 1:
-            return found[0]
-        stacked = np.stack(found)
-        count = (~np.isnan(stacked)).sum(0)
-        none = np.full(count.shape, np.nan)
-        return np.asarray(np.divide(np.nansum(stacked, 0), count, out=none, where=count > 0))
+        key = self._pack(self._setting[setting], row, self._question[question], first, second)
+        return self._find(key)
 
     def _find(self, key: Integers) -> Floats:
         if not len(self._key):
@@ -207,13 +258,13 @@ class _VoteTable:
         return np.where(self._key[place] == key, self._value[place], np.nan)
 
 
-def _questions(constitution: Constitution) -> list[str]:
+def _questions(constitution: Constitution, kind: Kind) -> list[str]:
     """The digest of every question the constitution puts, once each."""
     return list(
         dict.fromkeys(
-            principle.question_digest(kind)
+            principle.question_digest(kind if one == "pair" else one)
             for principle in constitution.principles
-            for kind in principle.question_kinds
+            for one in principle.question_kinds
         )
     )
 

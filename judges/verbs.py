@@ -4,28 +4,22 @@ import argparse
 import asyncio
 import json
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from judges.canonical import text_digest
-from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import list_constitutions, load_constitution
 from judges.constitutions.lint import lint_constitution
 from judges.errors import ConfigError
 from judges.golden import GoldenResult, run_golden_tests
 from judges.intervals import wilson
-from judges.items import load_items, load_prompts
+from judges.items import load_prompts
 from judges.jsonl import Journal, read_text
-from judges.judge import settings_of
 from judges.judge_files import open_judges
 from judges.model import Sampling
-from judges.preferences import PairingSettings, read_rankings, write_preferences
 from judges.progress import progress, say
-from judges.rank import ballot_of, rank
-from judges.ranking_files import ballot_in, reweigh_file
 from judges.records import Item
 from judges.store.exchange import export_votes, merge_votes
 from judges.store.upkeep import erase_text, store_stats
@@ -96,83 +90,6 @@ def say_resumed(done: int, total: int, output: Path) -> None:
     """Tell how much of an output was already there."""
     if done:
         say(f"{output}: {done} of {total} are done already")
-
-
-def run_rank(options: argparse.Namespace) -> int:
-    """`charter rank`"""
-    constitution = load_constitution(options.constitution)
-    items = load_items(options.input)
-    refuse_same(options.input, options.output)
-    with VoteStore.open(options.store) as store:
-        status = asyncio.run(
-            rank_file(items, constitution, options.judge, store, options.output, options.pairs)
-        )
-    lost = sum(status.values()) - status["scored"]
-    say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
-    if lost > options.max_unscored * len(items):
-        say(f"{lost} of {len(items)} items are not scored, more than --max-unscored allows")
-        return EXIT_UNSCORED
-    return 0
-
-
-async def rank_file(
-    items: list[Item],
-    constitution: Constitution,
-    judge_names: list[str],
-    store: VoteStore,
-    output: Path,
-    pairs: Any = "all",
-) -> Counter[str]:
-    """Rank to a file; returns how many items have each status.
-
-    A second run judges only items that are new, changed, or ended in an error.
-    """
-    async with AsyncExitStack() as stack:
-        judges = await open_judges(judge_names, stack)
-        settings = settings_of(judges)
-        ballots = {item.id: ballot_of(item, settings) for item in items}
-
-        def keep(row: Mapping[str, Any]) -> bool:
-            ballot = ballots.get(str(row["id"]))
-            if ballot is None or row.get("status") == "error":
-                return False
-            digests = row.get("digests")
-            same = isinstance(digests, dict) and digests.get("constitution") == constitution.digest
-            return same and row.get("asked") == pairs and ballot_in(row) == ballot
-
-        journal = stack.enter_context(Journal(output, keep))
-        left = [item for item in items if item.id not in journal]
-        say_resumed(len(journal), len(items), output)
-        with progress("ranking", "prompts") as report:
-            async for lines in rank(
-                left, constitution, judges, store, pairs=pairs, progress=report
-            ):
-                journal.append([{**line, "asked": pairs} for line in lines])
-        status = Counter(str(row["status"]) for row in journal.rows())
-        details = Counter(row["detail"] for row in journal.rows() if "detail" in row)
-        for detail, count in details.most_common(1):
-            say(f"the judge failed on {count} items: {detail}; run again to ask for these only")
-        journal.finish(item.id for item in items)
-    return status
-
-
-def run_reweigh(options: argparse.Namespace) -> int:
-    """`charter reweigh`"""
-    constitution = load_constitution(options.constitution)
-    with VoteStore.open(options.store) as store:
-        status = reweigh_file(options.rankings, constitution, store, options.output)
-    say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
-    return 0
-
-
-def run_preferences(options: argparse.Namespace) -> int:
-    """`charter preferences`"""
-    refuse_same(options.rankings, options.output)
-    settings = PairingSettings(pairing=options.pairing, minimum_margin=options.minimum_margin)
-    counts = write_preferences(read_rankings(options.rankings), options.output, settings)
-    dropped = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
-    say(f"{options.output}: {counts.kept} preferences kept; dropped: {dropped}")
-    return 0
 
 
 def run_constitution_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb's form

@@ -8,6 +8,16 @@ from hypothesis import settings
 
 settings.register_profile("laws", deadline=None, max_examples=50)
 settings.load_profile("laws")
+# Read before the fixture below takes the settings of whoever runs the tests away.
+DATA = os.environ.get("CHARTER_DATA")
+
+
+@pytest.fixture(scope="session")
+def labelled_data() -> Path:
+    """The folder of open human-labelled data (llmbar/, xstest/, ...); skips where there is none."""
+    if not DATA or not Path(DATA).is_dir():
+        pytest.skip("CHARTER_DATA names no folder of labelled data")
+    return Path(DATA)
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,10 @@ from judges.commands import Verbs, add_judge_flags, add_verb, later
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add train, evaluate, demo and benchmark to the command line."""
+    """Add train, evaluate and demo to the command line."""
     _add_train(verbs)
     _add_evaluate(verbs)
     _add_demo(verbs)
-    _add_benchmark(verbs)
 
 
 def _add_train(verbs: Verbs) -> None:
@@ -68,24 +67,3 @@ def _add_demo(verbs: Verbs) -> None:
         "--out", type=Path, default=Path("runs/demo"), help="run folder (runs/demo)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of sampling and training (0)")
-
-
-def _add_benchmark(verbs: Verbs) -> None:
-    parser = add_verb(
-        verbs, "benchmark", "Measure charter against a plain baseline", later("no_method")
-    )
-    names = parser.add_subparsers(metavar="NAME", required=True)
-    judge = add_verb(
-        names,
-        "judge",
-        "Votes a second, tokens shared, and the ratio to plain vLLM on the same token ids",
-        later("run_benchmark_judge", "training.verbs"),
-    )
-    judge.add_argument("--prompts", type=int, default=200, help="prompts x 2 completions (200)")
-    reweigh = add_verb(
-        names,
-        "reweigh",
-        "Seconds and memory to re-aggregate stored votes",
-        later("run_benchmark_reweigh", "training.verbs"),
-    )
-    reweigh.add_argument("--votes", type=int, default=1_000_000, help="stored votes (1000000)")

@@ -20,8 +20,9 @@ OURS = {
     "resume_from_checkpoint": "resume with `--resume`",
     "fp16": "charter trains in bfloat16 where the hardware has it, else in float32",
 }
+SOFT_LOSSES: tuple[Any, ...] = ("sigmoid", ["sigmoid"], ["sigmoid", "sft"])
+"""What soft labels are defined for; `sft` adds the chosen side's likelihood, weighted."""
 FIXED_BY_SOFT_LABELS = (
-    "loss_weights",
     "label_smoothing",
     "f_divergence_type",
     "ld_alpha",
@@ -68,10 +69,10 @@ class DpoRecipe(Record):
     def _check_soft_labels(self) -> Self:
         if self.labels == "hard":
             return self
-        if self.trainer.get("loss_type", "sigmoid") not in ("sigmoid", ["sigmoid"]):
+        if self.trainer.get("loss_type", "sigmoid") not in SOFT_LOSSES:
             raise ValueError(
                 f"trainer.loss_type is {self.trainer['loss_type']!r}, but soft labels are defined "
-                'for the sigmoid loss only; drop it, or set labels = "hard"'
+                'for the sigmoid loss only, or ["sigmoid", "sft"]; drop it, or set labels = "hard"'
             )
         for key in FIXED_BY_SOFT_LABELS:
             if key in self.trainer:

@@ -3,7 +3,9 @@
 With Δ = beta · (log-ratio of chosen - log-ratio of rejected), policy over reference, the loss of a
 pair is  -p·log σ(Δ) - (1-p)·log σ(-Δ).  Because log σ(-Δ) = log σ(Δ) - Δ, that is TRL's sigmoid
 loss plus (1-p)·Δ, exactly; at p = 1 nothing is added. Its minimum is at σ(Δ) = p, so a pair the
-judge doubts pulls the policy only as far as the judge would go.
+judge doubts pulls the policy only as far as the judge would go. TRL's `sft` loss may stand beside
+it: the chosen side's mean negative log-likelihood, which keeps the policy near what was chosen
+(Pang et al. 2024, arXiv:2404.19733).
 
 Tried and dropped: TRL's `robust` loss with ε = (p-1)/(2p-1) per pair is the same function, but
 divides by zero at p = 1/2.
@@ -112,7 +114,8 @@ class SoftLabelDPOTrainer(DPOTrainer):
         delta_B = self.beta * (
             (chosen_B - batch["ref_chosen_logps"]) - (rejected_B - batch["ref_rejected_logps"])
         )
-        return loss + ((1 - p_B) * delta_B).mean(), outputs
+        # TRL weights each of its losses; ours belongs to the first, `sigmoid`.
+        return loss + self.loss_weights[0] * ((1 - p_B) * delta_B).mean(), outputs
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Runs before each optimiser step: the last moment to keep the weights whole."""

@@ -87,19 +87,3 @@ def run_demo(options: argparse.Namespace) -> int:
     summary = run(options.out, options.seed)
     emit(json.dumps(summary, indent=2))
     return 0
-
-
-def run_benchmark_judge(options: argparse.Namespace) -> int:
-    """`charter benchmark judge`"""
-    from judges.benchmarks.judge import benchmark_judge
-
-    emit(json.dumps(benchmark_judge(options.prompts), indent=2))
-    return 0
-
-
-def run_benchmark_reweigh(options: argparse.Namespace) -> int:
-    """`charter benchmark reweigh`"""
-    from judges.benchmarks.reweigh import benchmark_reweigh
-
-    emit(json.dumps(benchmark_reweigh(options.votes), indent=2))
-    return 0

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import orjson
 
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
 from judges.benchmarks.own_process import measured
+from judges.cost import least_tokens
 from judges.errors import ConfigError
 from judges.judge import Judge, settings_of
 from judges.judge_files import open_judges
@@ -106,21 +107,6 @@ def _token_ids(
     matter = Matter.of(items, constitution, [judge])
     asked = (q for item in items for q in questions(ballot_of(item, settings), constitution))
     return [model.render(matter.prompt(question)) for question in asked]
-
-
-def least_tokens(sequences: Iterable[Sequence[int]]) -> int:
-    """Tokens that must be computed if every common prefix is computed once: the trie's size."""
-    total = 0
-    previous: list[int] = []
-    for ids in sorted(map(list, sequences)):
-        shared = 0
-        for ours, theirs in zip(ids, previous, strict=False):
-            if ours != theirs:
-                break
-            shared += 1
-        total += len(ids) - shared
-        previous = ids
-    return total
 
 
 def _plain_vllm(ids: list[list[int]], options: Sequence[int], folder: Path) -> dict[str, Any]:

@@ -20,8 +20,6 @@ def main(request: Path) -> None:
         max_num_seqs=64,
         enforce_eager=True,
         block_size=32,
-        enable_lora=True,
-        max_lora_rank=32,
     )
     sampling = SamplingParams(
         max_tokens=1, temperature=0, logprobs=0, logprob_token_ids=asked["options"]

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from judges.canonical import canonical_json, digest, text_digest
 from judges.constitutions.rules import Prose, Rule
 from judges.errors import ConstitutionError
-from judges.records import Message, Record
+from judges.records import Kind, Message, Record
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 NUMBER = r"(0|[1-9][0-9]{0,8})"
@@ -21,7 +21,6 @@ VERSION = rf"^{NUMBER}\.{NUMBER}\.{NUMBER}$"
 EXACT_REFERENCE = rf"^[a-z0-9]+(-[a-z0-9]+)*@{NUMBER}\.{NUMBER}\.{NUMBER}$"
 
 Tier = Literal["hard", "high", "normal", "style"]
-QuestionKind = Literal["pair", "applies", "rule"]
 Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=64)]
 Version = Annotated[str, StringConstraints(pattern=VERSION)]
 ExactReference = Annotated[str, StringConstraints(pattern=EXACT_REFERENCE, max_length=100)]
@@ -49,6 +48,16 @@ class Proposition(Record):
     """The answer that speaks for the completion."""
     weight: Weight = 1.0
     """How much it counts beside the principle's other propositions."""
+
+    @property
+    def question_text(self) -> str:
+        """The canonical text that votes on the statement are keyed by."""
+        return canonical_json({"statement": self.text})
+
+    @property
+    def question_digest(self) -> str:
+        """The sha-256 of `question_text`."""
+        return text_digest(self.question_text)
 
 
 class GoldenTest(Record):
@@ -121,26 +130,27 @@ class Principle(Record):
         _refuse_repeated(("propositions",), [proposition.id for proposition in self.propositions])
         return self
 
-    def question_text(self, kind: QuestionKind) -> str:
+    def question_text(self, kind: Kind) -> str:
         """The canonical text that votes of a kind are keyed by and that the store interns.
 
+        Pairs, groups and single completions are asked about the same `text`.
         Raises: ConstitutionError when the principle has no such question.
         """
-        fields = {"pair": "text", "applies": "applies_when", "rule": "rule"}
-        content = _stated(self).get(fields[kind])
+        field = {"applies": "applies_when", "rule": "rule"}.get(kind, "text")
+        content = _stated(self).get(field)
         if content is None:
             raise ConstitutionError(
-                f"principle {self.id!r} has no {fields[kind]}, so it has no {kind!r} question"
+                f"principle {self.id!r} has no {field}, so it has no {kind!r} question"
             )
-        return canonical_json({fields[kind]: content})
+        return canonical_json({field: content})
 
     @property
-    def question_kinds(self) -> tuple[QuestionKind, ...]:
+    def question_kinds(self) -> tuple[Kind, ...]:
         """The questions this principle puts: its rule or its text, and its scope if it has one."""
-        about: QuestionKind = "rule" if self.rule is not None else "pair"
+        about: Kind = "rule" if self.rule is not None else "pair"
         return (about,) if self.applies_when is None else (about, "applies")
 
-    def question_digest(self, kind: QuestionKind) -> str:
+    def question_digest(self, kind: Kind) -> str:
         """The sha-256 of `question_text`: the principle's part of a vote key."""
         return text_digest(self.question_text(kind))
 

@@ -5,11 +5,14 @@ A finding is a warning. Nothing here changes what a constitution means or whethe
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 from judges.constitutions.constitution import Constitution, Principle
-from judges.constitutions.rules import count_sentences, count_words
+from judges.constitutions.rules import DocumentRule, PatternRule, Rule
+from judges.constitutions.rules_json import patterns_of
+from judges.constitutions.rules_text import count_sentences, count_words
 from judges.records import Record
 
 Check = Literal[
@@ -22,11 +25,15 @@ Check = Literal[
     "near-duplicate",
     "dominates",
     "same-answers",
+    "slow-pattern",
     "no-description",
 ]
 
 MOST_WORDS = 60
 """Longer texts blur the vote, and every vote on every pair pays for them."""
+_PARSER: Any = import_module("re._parser")  # nothing public shows how a pattern was read
+_REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
+_ATOMIC = ("ATOMIC_GROUP", "POSSESSIVE_REPEAT")
 NEAR = 0.7
 """Share of words in common from which two texts probably ask the same."""
 
@@ -46,6 +53,7 @@ def lint_constitution(constitution: Constitution) -> list[Finding]:
     """What to look at again, principle by principle, then over them all; empty when nothing is."""
     principles = constitution.principles
     findings = [finding for principle in principles for finding in _of_one(principle)]
+    findings += [finding for principle in principles for finding in _slow_patterns(principle)]
     findings += _near_duplicates(principles)
     findings += _dominant(principles)
     if constitution.description is None:
@@ -74,6 +82,44 @@ def _of_one(principle: Principle) -> Iterator[Finding]:
     for number, test in enumerate(principle.tests, start=1):
         if test.better == test.worse:
             yield finding("same-answers", f"test {number}: better and worse are the same text")
+
+
+def _patterns(rule: Rule | None) -> Iterator[str]:
+    if isinstance(rule, PatternRule):
+        yield rule.value
+    if isinstance(rule, DocumentRule):
+        yield from patterns_of(rule.value)
+
+
+def _slow_patterns(principle: Principle) -> Iterator[Finding]:
+    for pattern in filter(nests_repeats, _patterns(principle.rule)):
+        yield Finding(
+            check="slow-pattern",
+            principle=principle.id,
+            message=f"repeats a repetition in {pattern!r}, which can take for ever on some texts; "
+            f"repeat once, or write the inner one as `++` or `*+`, which never gives back what "
+            f"it took",
+        )
+
+
+def nests_repeats(pattern: str) -> bool:
+    """Whether an open-ended repetition holds another, as `(a+)+` does: time may double by letter.
+
+    Possessive repetitions and atomic groups hold none. `(a|aa)+` is as slow, and not found.
+    """
+    return _nests(_PARSER.parse(pattern), within=False)
+
+
+def _nests(part: Any, within: bool) -> bool:
+    """Walks the parsed pattern: nested sequences of (operation, arguments)."""
+    if isinstance(part, tuple) and len(part) == 2 and str(part[0]) in _REPEATS:
+        _, most, body = part[1]
+        endless = most is _PARSER.MAXREPEAT
+        return (endless and within) or _nests(body, within or endless)
+    if isinstance(part, tuple | list | _PARSER.SubPattern):
+        atomic = isinstance(part, tuple) and str(part[0]) in _ATOMIC
+        return any(_nests(inner, within and not atomic) for inner in part)
+    return False
 
 
 def _asks_twice(text: str) -> bool:

@@ -5,7 +5,7 @@ pydantic knows which value does not fit; here it becomes a sentence a writer can
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -17,7 +17,7 @@ from judges.constitutions.constitution import (
     Principle,
     Proposition,
 )
-from judges.constitutions.rules import EndingRule, LimitRule, PatternRule, PhrasesRule
+from judges.constitutions.rules import LimitRule, Rule
 from judges.constitutions.yaml_source import Place, YamlSource
 from judges.records import Message, Record
 from judges.suggest import did_you_mean
@@ -32,10 +32,9 @@ RECORDS: dict[str, type[Record]] = {
     "aggregate": AggregateSettings,
 }
 RULES: dict[str, type[Record]] = {
-    **dict.fromkeys(["max_words", "min_words", "max_sentences", "max_characters"], LimitRule),
-    **dict.fromkeys(["forbidden_phrases", "required_phrases"], PhrasesRule),
-    "regex": PatternRule,
-    "complete_sentence": EndingRule,
+    kind: record
+    for record in get_args(get_args(Rule)[0])
+    for kind in get_args(record.model_fields["kind"].annotation)
 }
 
 
@@ -210,5 +209,6 @@ _REMEDIES: dict[str, Callable[[Place, Any, Any], str]] = {
     "finite_number": lambda *_: "write a finite number",
     "greater_than": lambda _p, _v, c: f"it must be more than {c['gt']:g}",
     "greater_than_equal": lambda _p, _v, c: f"it must be at least {c['ge']:g}",
+    "less_than": lambda _p, _v, c: f"it must be less than {c['lt']:g}",
     "less_than_equal": lambda _p, _v, c: f"it must be at most {c['le']:g}",
 }

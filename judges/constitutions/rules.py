@@ -5,21 +5,34 @@ far off, the score says so: two completions that both break a limit can still be
 """
 
 import re
-import unicodedata
-from typing import Annotated, Literal
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from judges.constitutions.rules_answers import final_answer, same_number, same_text, stated_number
+from judges.constitutions.rules_json import compile_schema, fits_schema
+from judges.constitutions.rules_text import (
+    LANGUAGES,
+    count_phrases,
+    count_sentences,
+    count_words,
+    ends_as_sentence,
+    reading_grade,
+    recognised_language,
+    repeated_share,
+)
 from judges.records import Message, Record
+from judges.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 RULES_FINGERPRINT = "rules@1"
 """What a rule's votes name as their judge; raised when the meaning of any check changes."""
 
 # Stripped, so that `text: |`, `text: >` and a quoted text have one digest.
 Prose = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-CLOSERS = "\"'\u201d\u2019»)]*_`"
-"""May stand between a sentence's last mark and the space after it."""
 
 
 def _compiles(pattern: str) -> str:
@@ -30,10 +43,28 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+def _has_language(code: str) -> str:
+    if code not in LANGUAGES:
+        hint = did_you_mean(code, LANGUAGES) or "; use an ISO 639-1 code such as en"
+        raise ValueError(f"is {code!r}, no language that can be told{hint}")
+    return code
+
+
+def _is_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    compile_schema(schema)
+    return schema
+
+
+def _states_number(text: str) -> str:
+    if stated_number(text) is None:
+        raise ValueError(f"is {text!r}, which holds no number; write one, such as 42 or '3/4'")
+    return text
+
+
 class LimitRule(Record):
     """A count that the completion keeps to; the further it is off, the lower the score."""
 
-    kind: Literal["max_words", "min_words", "max_sentences", "max_characters"]
+    kind: Literal["max_words", "min_words", "max_sentences", "max_characters", "min_characters"]
     """What is counted, and whether the value is the most or the least."""
     value: Annotated[int, Field(ge=1, le=1_000_000)]
     """The limit, itself allowed."""
@@ -66,91 +97,182 @@ class EndingRule(Record):
     """The only kind."""
 
 
-Rule = Annotated[LimitRule | PhrasesRule | PatternRule | EndingRule, Field(discriminator="kind")]
+class DocumentRule(Record):
+    """The completion is one JSON document that a JSON Schema accepts."""
+
+    kind: Literal["json_schema"]
+    """The only kind."""
+    value: Annotated[dict[str, Any], AfterValidator(_is_schema)]
+    """The schema, of draft 2020-12; references stay inside it, and nothing is fetched."""
+
+    @cached_property
+    def validator(self) -> "Draft202012Validator":
+        """The schema, ready to check documents."""
+        return compile_schema(self.value)
+
+
+class LanguageRule(Record):
+    """The completion is written in one language."""
+
+    kind: Literal["language"]
+    """The only kind."""
+    value: Annotated[
+        str, AfterValidator(_has_language), Field(json_schema_extra={"enum": list(LANGUAGES)})
+    ]
+    """ISO 639-1 code of the language, such as `en`."""
+
+
+class ReadingRule(Record):
+    """English that is no harder to read than a school grade."""
+
+    kind: Literal["max_reading_grade"]
+    """The only kind."""
+    value: Annotated[float, Field(ge=1, le=30, allow_inf_nan=False)]
+    """The highest Flesch-Kincaid grade, itself allowed."""
+
+
+class RepetitionRule(Record):
+    """The completion does not say the same words in a row again and again."""
+
+    kind: Literal["max_repetition"]
+    """The only kind."""
+    value: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+    """The largest share of runs of words that occurred before, itself allowed."""
+    run_length: Annotated[int, Field(ge=1, le=20)] = 3
+    """How many words make a run."""
+
+
+class TextAnswerRule(Record):
+    """The completion gives the expected text, Unicode form and spacing aside."""
+
+    kind: Literal["exact_match"]
+    """The only kind."""
+    value: Prose | None = None
+    """The expected text; left out, each item's reference answer."""
+    final_answer: bool = False
+    r"""True: only the final answer is compared: `\boxed{…}`, else what follows "answer:"."""
+    ignore_case: bool = True
+    """Whether capital and small letters are the same."""
+    ignore_punctuation: bool = True
+    """Whether quotes and emphasis around the text, and marks at its end, are set aside."""
+
+
+Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class NumberAnswerRule(Record):
+    """The completion's final number is the expected one."""
+
+    kind: Literal["numeric_answer"]
+    """The only kind."""
+    value: (
+        Annotated[Prose, AfterValidator(_states_number)]
+        | Annotated[float, Field(allow_inf_nan=False)]
+        | None
+    ) = None
+    """The expected number, or a text such as `3/4`; left out, each item's reference answer."""
+    absolute: Tolerance = 0.0
+    """How far off the number may be."""
+    relative: Tolerance = 0.0
+    """How far off it may be, as a share of the expected number; the wider of the two counts."""
+
+
+Rule = Annotated[
+    LimitRule
+    | PhrasesRule
+    | PatternRule
+    | EndingRule
+    | DocumentRule
+    | LanguageRule
+    | ReadingRule
+    | RepetitionRule
+    | TextAnswerRule
+    | NumberAnswerRule,
+    Field(discriminator="kind"),
+]
+
+
+def reads_reference(rule: Rule) -> bool:
+    """Whether a rule's score depends on the item's reference answer, which then keys its votes."""
+    return isinstance(rule, TextAnswerRule | NumberAnswerRule) and rule.value is None
 
 
 def check_rule(
     rule: Rule,
     conversation: tuple[Message, ...],  # noqa: ARG001 - what a rule may read, though none does yet
     text: str,
-) -> float:
-    """How well a completion's text meets a rule: 1 fully, 0 not at all.
+    reference: str | None = None,
+) -> float | None:
+    """How well a completion's text meets a rule: 1 fully, 0 not at all, None where code cannot say.
 
-    Only what the vote's key holds counts, so not how the completion came to end.
+    Only what the vote's key holds counts, so not how the completion came to end; the reference
+    answer only where `reads_reference`.
 
-    A `max_` limit: 1 up to the limit, then falling in a straight line to 0 at twice the limit.
-    `min_words`: the share of the words that are there. `required_phrases`: the share that occurs.
-    All others: 1 or 0.
+    A `max_` limit: 1 up to the limit, then falling in a straight line to 0 at twice the limit;
+    `max_repetition` to 0 at a share of 1. `min_words`, `min_characters`: the share of them that is
+    there. `required_phrases`: the share that occurs. All others: 1 or 0.
+
+    None: a language that cannot be told, the reading grade of a text without words, an answer
+    where none is expected, or a reference answer without a number.
     """
-    if isinstance(rule, LimitRule):
-        return _within(rule, text)
-    if isinstance(rule, PhrasesRule):
-        return _phrases_met(rule, text)
-    if isinstance(rule, PatternRule):
-        return float((re.search(rule.value, text) is not None) == rule.must_match)
-    return float(ends_as_sentence(text))
+    match rule:
+        case LimitRule():
+            return _within(rule, text)
+        case PhrasesRule():
+            return _phrases_met(rule, text)
+        case PatternRule():
+            return float((_compiled(rule.value).search(text) is not None) == rule.must_match)
+        case EndingRule():
+            return float(ends_as_sentence(text))
+        case DocumentRule():
+            return _as_score(fits_schema(text, rule.validator))
+        case LanguageRule():
+            language = recognised_language(text)
+            return None if language is None else float(language == rule.value)
+        case ReadingRule():
+            grade = reading_grade(text)
+            return None if grade is None else _at_most(grade, rule.value)
+        case RepetitionRule():
+            return min(1.0, (1.0 - repeated_share(text, rule.run_length)) / (1.0 - rule.value))
+        case TextAnswerRule() | NumberAnswerRule():
+            expected = reference if rule.value is None else str(rule.value)
+            return None if expected is None else _as_score(_is_answer(rule, text, expected))
+
+
+_compiled = lru_cache(maxsize=1024)(re.compile)
+
+
+def _as_score(met: bool | None) -> float | None:
+    return None if met is None else float(met)
 
 
 def _within(rule: LimitRule, text: str) -> float:
-    if rule.kind == "min_words":
-        return min(1.0, count_words(text) / rule.value)
-    if rule.kind == "max_words":
+    if rule.kind in ("max_words", "min_words"):
         counted = count_words(text)
     elif rule.kind == "max_sentences":
         counted = count_sentences(text)
     else:
         counted = len(text.strip())
-    return min(1.0, max(0.0, 2.0 - counted / rule.value))
+    if rule.kind.startswith("min_"):
+        return min(1.0, counted / rule.value)
+    return _at_most(counted, rule.value)
+
+
+def _at_most(counted: float, limit: float) -> float:
+    return min(1.0, max(0.0, 2.0 - counted / limit))
 
 
 def _phrases_met(rule: PhrasesRule, text: str) -> float:
-    found = sum(contains_phrase(text, phrase) for phrase in rule.value)
+    found = count_phrases(text, rule.value)
     if rule.kind == "required_phrases":
         return found / len(rule.value)
     return float(found == 0)
 
 
-def count_words(text: str) -> int:
-    """How many runs of non-space characters hold a letter or a digit: dashes are no words."""
-    return sum(any(character.isalnum() for character in run) for run in text.split())
-
-
-def count_sentences(text: str) -> int:
-    """How many sentences a text has, an unfinished last one included.
-
-    A sentence ends at . ! ? … (closing quotes and brackets may follow) before a space, or at a
-    line break; not where a lower-case letter follows, as after "e.g." or in wrapped lines. List
-    markers are no sentences.
-    """
-    without_markers = re.sub(r"(?m)^[ \t]*(?:\d{1,3}[.)]|[-*•#]+)[ \t]+(?=\S)", "", text)
-    breaks = re.compile(rf"[.!?…][{re.escape(CLOSERS)}]*\s+|\s*\n\s*")
-    count, start = 0, 0
-    for found in breaks.finditer(without_markers):
-        if without_markers[found.end() : found.end() + 1].islower():
-            continue
-        count += _has_letters(without_markers[start : found.start()])
-        start = found.end()
-    return count + _has_letters(without_markers[start:])
-
-
-def _has_letters(text: str) -> bool:
-    return any(character.isalnum() for character in text)
-
-
-def ends_as_sentence(text: str) -> bool:
-    """Whether a text ends in . ! ? or …, closing quotes, brackets and emphasis set aside."""
-    return text.rstrip().rstrip(CLOSERS).endswith((".", "!", "?", "…"))
-
-
-def contains_phrase(text: str, phrase: str) -> bool:
-    """Whether a phrase occurs as whole words; case, spacing and the apostrophe's form aside."""
-    folded = _folded(phrase)
-    pattern = r"\s+".join(re.escape(word) for word in folded.split())
-    # Whole words only where the phrase has a word at its edge: "!" is found in "Great!".
-    before = r"(?<![^\W_])" if folded[:1].isalnum() else ""
-    after = r"(?![^\W_])" if folded[-1:].isalnum() else ""
-    return re.search(before + pattern + after, _folded(text)) is not None
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+def _is_answer(rule: TextAnswerRule | NumberAnswerRule, text: str, expected: str) -> bool | None:
+    if isinstance(rule, NumberAnswerRule):
+        return same_number(text, expected, rule.absolute, rule.relative)
+    given = final_answer(text) if rule.final_answer else text
+    if given is None:
+        return False
+    return same_text(given, expected, rule.ignore_case, rule.ignore_punctuation)

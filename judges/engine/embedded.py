@@ -205,3 +205,9 @@ def _file_record(file: Path) -> FileRecord:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    from judges.progress import say
+
+    embedded_model(say)

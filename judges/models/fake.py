@@ -16,8 +16,19 @@ from pydantic import Field
 
 from judges.canonical import digest
 from judges.errors import ConfigError
-from judges.layout import APPLIES_TAIL, PAIR_TAIL, QuotedPrompt, read_prompt
+from judges.layout import (
+    APPLIES_TAIL,
+    CONCLUDE,
+    LIST_TAIL,
+    PAIR_TAIL,
+    POINT_TAIL,
+    THINK,
+    YES_NO_TAIL,
+    QuotedPrompt,
+    read_prompt,
+)
 from judges.model import Capabilities, Choice, Completion, Failure, ModelPrompt, Sampling
+from judges.models.fake_critiques import FakeCritiques, answer_request
 from judges.records import Probability, Reason, Record
 
 TASTES = ("shorter", "longer", "contains:TEXT", "avoids:TEXT", "random", "indifferent")
@@ -68,6 +79,8 @@ class FakeSettings(Record):
     """Seconds each call takes."""
     label_mass: Annotated[float, Field(gt=0, le=1)] = 1.0
     """How much of the probability falls on the options."""
+    critiques: FakeCritiques = FakeCritiques()
+    """How its critiques and revisions go wrong."""
     max_tokens: int = 32768
     """Longer prompts, at four bytes a token, fail as `too_long`."""
 
@@ -134,9 +147,21 @@ class FakeModel:
         seed = (self.settings.seed, sampling.seed) if sampling.temperature > 0 else None
         indices = range(sampling.n) if sampling.temperature > 0 else itertools.repeat(0, sampling.n)
         return tuple(
-            _write(random.Random(digest(["complete", seed, i, _parts(prompt)])), sampling)
+            self._text(
+                prompt, random.Random(digest(["complete", seed, i, _parts(prompt)])), sampling
+            )
             for i in indices
         )
+
+    def _text(self, prompt: ModelPrompt, rng: random.Random, sampling: Sampling) -> Completion:
+        text = answer_request(
+            prompt,
+            sampling,
+            self.settings.critiques,
+            lambda request: _taste_name(self.settings, request),
+            rng,
+        )
+        return _cut(_write(rng) if text is None else text, rng, sampling)
 
 
 def _check_taste(taste: str) -> None:
@@ -194,29 +219,53 @@ def _failure_reason(settings: FakeSettings, prompt: ModelPrompt) -> Reason | Non
 def _logits(settings: FakeSettings, prompt: ModelPrompt, options: tuple[str, ...]) -> list[float]:
     """One logit for each option; with two, the difference is what was planted."""
     rng = random.Random(digest(["noise", settings.seed, _parts(prompt)]))
+    quoted = _quoted(prompt)
+    if len(options) == 10 and len(quoted.completions) == 1:
+        rating = 5.5 + settings.strength * _tastes(settings, quoted)[0] / 2
+        rating += rng.gauss(0.0, settings.noise)
+        return [-((mark - rating) ** 2) / 2 for mark in range(1, 11)]
+    if len(options) == len(quoted.completions) > 2:
+        bias = [settings.position_bias] + [0.0] * (len(options) - 1)
+        tastes = _tastes(settings, quoted)
+        return [
+            settings.strength * taste + more + rng.gauss(0.0, settings.noise)
+            for taste, more in zip(tastes, bias, strict=True)
+        ]
     if len(options) != 2:
         return [rng.gauss(0.0, settings.strength) for _ in options]
-    gap = _gap(settings, _quoted(prompt)) + rng.gauss(0.0, settings.noise)
+    gap = _gap(settings, quoted) + rng.gauss(0.0, settings.noise)
     return [gap / 2, -gap / 2]
 
 
 def _quoted(prompt: ModelPrompt) -> QuotedPrompt:
     """What a prompt quotes; of one not laid out by `judges.layout`, its last message."""
+    messages = prompt.messages
+    if messages[-1].content == CONCLUDE and len(messages) > 2:
+        prompt = prompt.model_copy(update={"messages": messages[:-2]})
     try:
         return read_prompt(prompt)
     except ValueError:
-        return QuotedPrompt(conversation=(), completions=(), tail=prompt.messages[-1].content)
+        return QuotedPrompt(conversation=(), completions=(), tail=messages[-1].content)
 
 
 def _gap(settings: FakeSettings, quoted: QuotedPrompt) -> float:
     """The planted log-odds of the first option."""
     if not quoted.completions:
         return settings.strength * _scope(settings, quoted)
-    principle = _between(PAIR_TAIL, quoted.tail)
-    tastes = [_taste(settings, principle, text) for text in quoted.completions]
+    tastes = _tastes(settings, quoted)
     if len(tastes) == 1:
         return settings.strength * tastes[0]
     return settings.strength * (tastes[0] - tastes[1]) + settings.position_bias
+
+
+def _tastes(settings: FakeSettings, quoted: QuotedPrompt) -> list[float]:
+    """How much the fake likes each completion shown, under the principle in the tail."""
+    principle = quoted.tail.removesuffix(THINK)
+    for tail in (YES_NO_TAIL, POINT_TAIL, LIST_TAIL, PAIR_TAIL):
+        if principle.endswith(tail.partition("{principle}")[2]):
+            principle = _between(tail, principle)
+            break
+    return [_taste(settings, principle, text) for text in quoted.completions]
 
 
 def _between(template: str, tail: str) -> str:
@@ -257,14 +306,19 @@ def _taste_name(settings: FakeSettings, principle: str) -> str:
     return "random"
 
 
-def _write(rng: random.Random, sampling: Sampling) -> Completion:
-    """A completion of one to six sentences, cut off where it grows too long."""
+def _write(rng: random.Random) -> str:
+    """One to six sentences."""
     sentences = [_sentence(rng) for _ in range(rng.randint(1, 6))]
-    words = (rng.choice(_OPENINGS) + " ".join(sentences)).split()
+    return rng.choice(_OPENINGS) + " ".join(sentences)
+
+
+def _cut(text: str, rng: random.Random, sampling: Sampling) -> Completion:
+    """A text as a completion, cut off where it is too long; a word is a token."""
+    words = text.split()
     kept = words[: sampling.max_tokens]
     logprobs = tuple(-rng.expovariate(1.0) for _ in kept) if sampling.logprobs else ()
     return Completion(
-        text=" ".join(kept),
+        text=text if len(kept) == len(words) else " ".join(kept),
         finish_reason="stop" if len(kept) == len(words) else "length",
         tokens=len(kept),
         logprobs=logprobs,

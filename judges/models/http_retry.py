@@ -103,16 +103,19 @@ class HttpClient:
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """The JSON object that the server answers. Raises: as `text`."""
-        content = await self._attempts(method, path, body)
-        try:
-            answer = orjson.loads(content)
-        except ValueError:
-            answer = None
+        content = await self._attempts(method, path, body, whole=_whole_object)
+        answer = _parsed(content)
         if not isinstance(answer, dict):
             raise ServerUnavailable(f"{self.root}{path} answered no JSON object: {content[:80]!r}")
         return answer
 
-    async def _attempts(self, method: str, path: str, body: dict[str, Any] | None) -> bytes:
+    async def _attempts(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        whole: Callable[[bytes], bool] = lambda _: True,
+    ) -> bytes:
         # A server that outlasted one request's patience gets no more of it until it answers.
         attempts = 1 if self._gave_up else self._retry.attempts
         seen, wait = "", 0.0
@@ -123,13 +126,16 @@ class HttpClient:
                 status, content, wait = await self._once(method, path, body)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 seen, wait = f"{type(error).__name__} {error}".strip(), 0.0
-                if not self._reached:
+                if not (self._reached or _hung_up(error)):
                     break
                 continue
             self._reached = True
-            if status < 400:
+            if status < 400 and whole(content):
                 self._gave_up = False
                 return content
+            if status < 400:
+                seen = f"an answer cut off after {len(content)} bytes: {content[-80:]!r}"
+                continue
             seen = f"HTTP {status}: {_message(content)}"
             if status not in _RETRIED:
                 raise RequestRefused(status, _message(content), self.root + path)
@@ -150,6 +156,26 @@ class HttpClient:
     def _back_off(self, attempt: int) -> float:
         wait = self._retry.first_wait_s * 2.0 ** (attempt - 1)
         return min(wait, self._retry.longest_wait_s) * random.uniform(0.5, 1.0)
+
+
+def _hung_up(error: Exception) -> bool:
+    """Whether somebody did listen, and broke off."""
+    cut = isinstance(
+        error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | aiohttp.ClientOSError
+    )
+    return cut and not isinstance(error, aiohttp.ClientConnectorError)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        return None
+
+
+def _whole_object(content: bytes) -> bool:
+    """False for the start of a JSON object; what was never one is no better another time."""
+    return not content.lstrip().startswith(b"{") or _parsed(content) is not None
 
 
 async def in_halves(
@@ -223,10 +249,7 @@ def _retry_after(header: str) -> float:
 
 def _message(content: bytes) -> str:
     """The words of an error answer, in OpenAI's shape or any other, at most 300 characters."""
-    try:
-        parsed = orjson.loads(content)
-    except ValueError:
-        parsed = None
+    parsed = _parsed(content)
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
     if isinstance(error, dict):
         words = " ".join(str(error[key]) for key in ("code", "message", "detail") if error.get(key))

@@ -17,6 +17,7 @@ from judges.models.http_retry import HttpClient, RetryPolicy
 from judges.models.inert_tokenizer import control_tokens, read_tokenizer_json
 from judges.models.openai_chat import ChatTransport
 from judges.models.openai_discovery import Transport, discover, list_models
+from judges.models.openai_sampled import SAMPLES, SampledTransport, SampledWay
 from judges.models.openai_tokens import TokenTransport
 from judges.records import Record
 
@@ -46,9 +47,10 @@ class OpenAIModel:
         prompts_per_request: int = 32,
         requests_in_flight: int = 4,
         singles_in_flight: int = 128,
+        samples: int = SAMPLES,
         retry: RetryPolicy | None = None,
     ) -> None:
-        """Without a model's name, the first that the server lists.
+        """Without a model's name, the first that the server lists; `samples` for `sampled` only.
 
         Raises: ConfigError for a tokenizer folder that cannot be used, or one that is lacking.
         """
@@ -60,12 +62,14 @@ class OpenAIModel:
         self.url = re.sub(r"/v1/?$|/$", "", url)
         self.model = model
         self.encoder = (
-            PromptEncoder(tokenizer) if tokenizer and transport != "chat_logprobs" else None
+            PromptEncoder(tokenizer) if tokenizer and transport in ("auto", "token_ids") else None
         )
         self._control_names = control_tokens(read_tokenizer_json(tokenizer)) if tokenizer else []
         self._fingerprint, self._transport, self._api_key = fingerprint, transport, api_key
         self._pad_to, self._prompts_per_request = pad_to, prompts_per_request
         self._requests_in_flight, self._singles_in_flight = requests_in_flight, singles_in_flight
+        self.samples = samples
+        self._sampled_way: SampledWay | None = None
         self._retry = retry or RetryPolicy()
         self._found: Capabilities | None = None
         self._client: HttpClient | None = None
@@ -86,6 +90,17 @@ class OpenAIModel:
         if self._found is None:
             self._found = await self._find_out()
         return self
+
+    def vote_sampling(self) -> dict[str, Any]:
+        """How a choice is drawn, as its vote's key must say; nothing where none is drawn.
+
+        Blocks and raises as `capabilities`.
+        """
+        if self.capabilities().transport != "sampled":
+            return {}
+        assert self._sampled_way is not None
+        constraint = self._sampled_way.constraint
+        return {"samples": self.samples, "temperature": 1.0, "constraint": constraint}
 
     async def choose(
         self, prompts: Sequence[ModelPrompt], options: tuple[str, ...]
@@ -183,8 +198,17 @@ class OpenAIModel:
 
     def _make_way(self, client: HttpClient, found: Capabilities) -> TokenTransport | ChatTransport:
         assert self.model is not None
+        singles = self._singles_in_flight
+        if self._sampled_way is not None:
+            return SampledTransport(
+                client,
+                self.model,
+                self._sampled_way,
+                self.samples,
+                self._control_names,
+                singles_in_flight=singles,
+            )
         if found.transport == "chat_logprobs" or self.encoder is None:
-            singles = self._singles_in_flight
             return ChatTransport(client, self.model, self._control_names, singles_in_flight=singles)
         return TokenTransport(
             client,
@@ -194,14 +218,14 @@ class OpenAIModel:
             pad_to=self._pad_to,
             prompts_per_request=self._prompts_per_request,
             requests_in_flight=self._requests_in_flight,
-            singles_in_flight=self._singles_in_flight,
+            singles_in_flight=singles,
         )
 
     async def _find_out(self) -> Capabilities:
         """First contact: the model, its limit, the transport. On a connection of its own."""
         async with HttpClient(self.url, self._api_key, self._retry) as client:
             found = await discover(client, self.model, self.encoder, self._transport)
-        self.model = found.model
+        self.model, self._sampled_way = found.model, found.way
         if found.transport == "chat_logprobs":
             self.encoder = None
         return Capabilities(

@@ -102,7 +102,7 @@ class ChatTransport:
         if any(isinstance(answer, Failure) and answer.detail == _NO_LOGPROBS for answer in first):
             raise ModelError(
                 f"{self._model}: {_NO_LOGPROBS} · {self._client.root} · "
-                "use a server that returns them, such as vLLM"
+                'use a server that returns them, such as vLLM, or transport = "sampled"'
             )
         self._gives_logprobs = any(isinstance(answer, Choice) for answer in first)
 
@@ -159,6 +159,10 @@ def _sampling_body(prompt: ModelPrompt, sampling: Sampling, n: int) -> dict[str,
     if sampling.seed is not None:
         texts = [[message.role, message.content] for message in prompt.messages]
         body["seed"] = int(digest([sampling.seed, texts])[:12], 16)
+    if sampling.json_schema is not None:
+        # Not `strict`: some servers then refuse bounds on lengths. What comes back is checked here.
+        form = {"name": "answer", "schema": sampling.json_schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
     return body
 
 

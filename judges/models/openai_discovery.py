@@ -5,9 +5,10 @@ from typing import Any, Literal
 from judges.errors import ModelError
 from judges.models.chat_template import PromptEncoder
 from judges.models.http_retry import HttpClient, RequestRefused, ServerUnavailable
+from judges.models.openai_sampled import SampledWay, find_way
 from judges.records import Record
 
-Transport = Literal["auto", "token_ids", "chat_logprobs"]
+Transport = Literal["auto", "token_ids", "chat_logprobs", "sampled"]
 NO_LIMIT_KNOWN = 1_000_000_000
 _SAMPLE_TEXT = "Which completion follows the principle better, A or B? 12 cafés, “tea”."
 _SHARED_END = 8
@@ -19,8 +20,10 @@ class Found(Record):
 
     model: str
     """The model's name there."""
-    transport: Literal["token_ids", "chat_logprobs"]
+    transport: Literal["token_ids", "chat_logprobs", "sampled"]
     """How questions will travel."""
+    way: SampledWay | None = None
+    """How samples are drawn, by that transport."""
     max_tokens: int
     """Longest prompt plus answer, in tokens."""
     engine: str
@@ -30,16 +33,17 @@ class Found(Record):
 async def discover(
     client: HttpClient, model: str | None, encoder: PromptEncoder | None, transport: Transport
 ) -> Found:
-    """What the server is and can do; `auto` takes token ids where they work.
+    """What the server is and can do; `auto` takes token ids where they work, and never samples.
 
-    Cost: one token. Raises: ModelError when it is away, lacks the model or what the transport
-    needs, or has another tokenizer.
+    Cost: one token; for `sampled`, a few small requests. Raises: ModelError when it is away, lacks
+    the model or what the transport needs, or has another tokenizer.
     """
     try:
         listed = await list_models(client)
         name, entry = _our_model(client, model, listed)
         engine = await _engine(client, entry)
-        lacking = await _lacking_for_token_ids(client, name, encoder)
+        way = await find_way(client, name, engine) if transport == "sampled" else None
+        lacking = None if way else await _lacking_for_token_ids(client, name, encoder)
     except ServerUnavailable as error:
         raise ModelError(
             f"no usable answer: {error} · start the server, correct its address, or unset "
@@ -47,12 +51,14 @@ async def discover(
         ) from error
     if lacking and transport == "token_ids":
         raise ModelError(
-            f"transport token_ids: {lacking} · {client.root}, {engine} · use vLLM or chat_logprobs"
+            f"transport token_ids: {lacking} · {client.root}, {engine} · use vLLM, or "
+            "chat_logprobs; or sampled where the server has no log-probabilities"
         )
     limits = [e["max_model_len"] for e in (entry, *listed) if e.get("max_model_len")]
     return Found(
         model=name,
-        transport="chat_logprobs" if lacking else "token_ids",
+        transport="sampled" if way else "chat_logprobs" if lacking else "token_ids",
+        way=way,
         max_tokens=limits[0] if limits else NO_LIMIT_KNOWN,
         engine=engine,
     )

@@ -179,6 +179,8 @@ def _sampling_body(ids: Ids, sampling: Sampling, n: int) -> dict[str, Any]:
         body["seed"] = int(digest([sampling.seed, list(ids)])[:12], 16)
     if sampling.logprobs:
         body["logprobs"] = 0
+    if sampling.json_schema is not None:
+        body["structured_outputs"] = {"json": sampling.json_schema}
     return body
 
 

@@ -24,7 +24,7 @@ from judges.store.files import (
 )
 from judges.store.schema import LIST, NO_TEXT, database_errors, texts, votes
 from judges.store.texts import bodies_of, digests_of
-from judges.store.vote_store import VoteStore, vote_of_row
+from judges.store.vote_store import VoteStore, named_texts, vote_of_row
 
 BATCH = 5_000
 """Texts or votes in one transaction of a merge."""
@@ -113,8 +113,7 @@ def _votes(connection: Connection, rows: Iterable[Row[Any]]) -> Iterator[Vote]:
     digests = digests_of(connection, named - {NO_TEXT, LIST})
     bodies = bodies_of(
         connection,
-        {row.provenance_id for row in rows}
-        | {row.first_id for row in rows if row.second_id == LIST},
+        named_texts(rows) | {row.first_id for row in rows if row.second_id == LIST},
     )
     for row in rows:
         shown = [digests[number] for number in (row.first_id, row.second_id) if number > NO_TEXT]
@@ -127,4 +126,4 @@ def _votes(connection: Connection, rows: Iterable[Row[Any]]) -> Iterator[Vote]:
             completions=tuple(shown),
             sample=row.sample,
         )
-        yield vote_of_row(question, row, bodies[row.provenance_id])
+        yield vote_of_row(question, row, bodies)

@@ -144,6 +144,7 @@ def _parquet_schema(pa: Any) -> Any:
             *((field, pa.float64()) for field in ("label_mass", "value")),
             *((field, pa.int32()) for field in ("prompt_tokens", "cached_tokens")),
             ("provenance", name),
+            ("rationale", pa.string()),
         ],
         metadata={"format": FORMAT, "version": str(VERSION)},
     )
@@ -195,5 +196,6 @@ def _parquet_entry(row: dict[str, Any]) -> Entry:
     of_vote = set(Vote.model_fields) - {"question"}
     return Vote(
         question={field: row[field] for field in fields},
-        **{field: row[field] for field in of_vote},
+        # Exports made before votes had a rationale lack its column.
+        **{field: row[field] for field in of_vote & row.keys()},
     )

@@ -32,6 +32,7 @@ from sqlalchemy import (
     inspect,
     select,
     text,
+    update,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -39,7 +40,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from judges.errors import ConfigError, DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: votes name the rationale they came with."""
 PARTITIONS = 16
 """Hash partitions of the votes on PostgreSQL; a table of 10^8 votes stays at 10^7 in each."""
 LOCK_WAIT_S = 60
@@ -87,6 +89,7 @@ votes = Table(
     Column("reason", String),
     # float64, little endian, one for each option.
     Column("logprobs", LargeBinary, nullable=False),
+    Column("rationale_id", _Id),
     sqlite_with_rowid=False,
     postgresql_partition_by="HASH (conversation_id)",
 )
@@ -177,7 +180,9 @@ def _postgresql_engine(url: URL) -> Engine:
 
 def _ensure_tables(engine: Engine) -> None:
     with engine.connect() as connection:
-        if _recorded_version(connection):
+        if version := _recorded_version(connection):
+            if version < SCHEMA_VERSION:
+                _bring_up_to_date(engine)
             return
     if engine.dialect.name == "sqlite":
         _prepare_sqlite_file(engine)
@@ -196,6 +201,16 @@ def _ensure_tables(engine: Engine) -> None:
                     )
                 )
         connection.execute(insert(store_version).values(version=SCHEMA_VERSION))
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    """Add what version 2 has over version 1; a second process that comes late finds it done."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATION_LOCK})"))
+        if _recorded_version(connection) == 1:
+            connection.execute(text("ALTER TABLE votes ADD COLUMN rationale_id BIGINT"))
+            connection.execute(update(store_version).values(version=SCHEMA_VERSION))
 
 
 def _prepare_sqlite_file(engine: Engine) -> None:

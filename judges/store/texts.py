@@ -34,14 +34,15 @@ def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 def known_ids(connection: Connection, digests: Collection[str]) -> dict[str, int]:
     """The integer of each digest that the store knows."""
+    # As the driver takes it: SQLAlchemy's handling of each digest takes longer than the look-up.
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
     return {
         digest.hex(): number
         for some in chunks(digests)
-        for number, digest in connection.execute(
-            select(texts.c.id, texts.c.digest).where(
-                texts.c.digest.in_([bytes.fromhex(digest) for digest in some])
-            )
-        )
+        for number, digest in connection.exec_driver_sql(
+            f"SELECT id, digest FROM texts WHERE digest IN ({', '.join([mark] * len(some))})",
+            tuple(map(bytes.fromhex, some)),
+        ).all()
     }
 
 

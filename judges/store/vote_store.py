@@ -82,11 +82,8 @@ class VoteStore:
                 if all(digest in ids for digest in digests)
             }
             rows = _rows_at(connection, wanted.keys())
-            provenance = bodies_of(connection, {row.provenance_id for row in rows.values()})
-        return {
-            wanted[key]: vote_of_row(wanted[key], row, provenance[row.provenance_id])
-            for key, row in rows.items()
-        }
+            bodies = bodies_of(connection, named_texts(rows.values()))
+        return {wanted[key]: vote_of_row(wanted[key], row, bodies) for key, row in rows.items()}
 
     def add(self, new: Sequence[Vote], bodies: Iterable[str]) -> int:
         """How many of the votes were new; one transaction, in which the first commit wins.
@@ -97,6 +94,7 @@ class VoteStore:
         vote without a number, or when the database cannot take it; nothing is stored then.
         """
         given = {*bodies, *(vote.provenance for vote in new)}
+        given |= {vote.rationale for vote in new if vote.rationale is not None}
         given |= {list_text(v.question) for v in new if len(v.question.completions) > 2}
         return self.add_encoded(new, {text_digest(body): encode(body) for body in given})
 
@@ -104,6 +102,7 @@ class VoteStore:
         """As `add`, with all bodies by digest; None brings in a text that is erased for good."""
         provenance = {vote.provenance: text_digest(vote.provenance) for vote in new}
         named = [(*_digests(vote.question), provenance[vote.provenance]) for vote in new]
+        rationale = {v.rationale: text_digest(v.rationale) for v in new if v.rationale is not None}
         needed = {digest for digests in named for digest in digests} | bodies.keys()
         for vote in new:
             _check_numbers(vote)
@@ -111,7 +110,11 @@ class VoteStore:
         with database_errors(self.engine), writing(self.engine) as connection:
             ids = intern(connection, needed, bodies)
             rows = [
-                (*_key(vote.question, digests, ids), *_values(vote, ids[digests[-1]], now))
+                (
+                    *_key(vote.question, digests, ids),
+                    *_values(vote, ids[digests[-1]], now),
+                    None if vote.rationale is None else ids[rationale[vote.rationale]],
+                )
                 for vote, digests in zip(new, named, strict=True)
             ]
             return _insert_votes(connection, rows)
@@ -200,8 +203,18 @@ def _values(vote: Vote, provenance: int, now: int) -> tuple[Any, ...]:
     )
 
 
-def vote_of_row(question: Question, row: Row[Any], provenance: str | None) -> Vote:
-    """The vote that a row holds; an erased provenance reads as none."""
+def named_texts(rows: Iterable[Row[Any]]) -> set[int]:
+    """The texts that come along with rows: where the votes are from, and why."""
+    return {
+        number
+        for row in rows
+        for number in (row.provenance_id, row.rationale_id)
+        if number is not None
+    }
+
+
+def vote_of_row(question: Question, row: Row[Any], bodies: Mapping[int, str | None]) -> Vote:
+    """The vote that a row holds; an erased provenance reads as none, as does a rationale."""
     return Vote(
         question=question,
         status="scored" if row.scored else "unscored",
@@ -211,7 +224,8 @@ def vote_of_row(question: Question, row: Row[Any], provenance: str | None) -> Vo
         value=row.value,
         prompt_tokens=row.prompt_tokens,
         cached_tokens=row.cached_tokens,
-        provenance=provenance or "",
+        provenance=bodies[row.provenance_id] or "",
+        rationale=None if row.rationale_id is None else bodies[row.rationale_id],
     )
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from judges.calibration.scaling import fit_temperature, write_calibration
 from judges.errors import ConfigError
+from judges.judge import Reasoning
 from judges.judge_files import find_judges, open_judges, read_judges
 from judges.models.fake import FakeModel
+from judges.models.openai import OpenAIModel
 
 EVERY_KEY = """
 [strict]
@@ -18,6 +21,19 @@ tokenizer = "tokenizer"
 transport = "token_ids"
 api_key_variable = "MY_KEY"
 minimum_label_mass = 0.2
+precedents = "cases.jsonl"
+nearest = 4
+criteria = true
+reference = true
+calibration = "calibration.json"
+clamp = 0.6
+reasoning = {max_tokens = 64, samples = 3}
+price = {prompt = 2.0, completion = 10}
+
+[counted]
+url = "https://elsewhere"
+transport = "sampled"
+samples = 16
 
 [biased]
 transport = "fake"
@@ -46,8 +62,9 @@ def test_the_environment_defines_default(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "judges.toml").write_text(EVERY_KEY)
     judges = read_judges()
-    assert sorted(judges) == ["biased", "default", "fake", "strict"]
-    strict = judges["strict"].model_dump(exclude={"fake"})
+    assert sorted(judges) == ["biased", "counted", "default", "fake", "strict"]
+    assert (judges["counted"].transport, judges["counted"].samples) == ("sampled", 16)
+    strict = judges["strict"].model_dump(exclude={"fake", "samples"})
     assert strict == {
         "url": "http://localhost:8000",
         "model": "my/model",
@@ -56,6 +73,14 @@ def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
         "transport": "token_ids",
         "api_key_variable": "MY_KEY",
         "minimum_label_mass": 0.2,
+        "precedents": Path("cases.jsonl"),
+        "nearest": 4,
+        "criteria": True,
+        "reference": True,
+        "calibration": Path("calibration.json"),
+        "clamp": 0.6,
+        "reasoning": Reasoning(max_tokens=64, samples=3).model_dump(),
+        "price": {"prompt": 2.0, "cached": 0.0, "completion": 10.0},
     }
     planted = judges["biased"].fake
     assert planted is not None
@@ -85,6 +110,15 @@ def test_the_file_may_lie_elsewhere_and_define_default(
         ),
         pytest.param(
             '[a]\ntransport = "pigeon"', "[a]: transport: Input should be", id="transport"
+        ),
+        pytest.param("[a]\nsamples = 4", "[a]: samples is 4, but transport is 'auto'", id="unused"),
+        pytest.param(
+            '[a]\ntransport = "sampled"',
+            "'sampled' without a url; name the server",
+            id="own engine",
+        ),
+        pytest.param(
+            '[a]\ntransport = "sampled"\nsamples = 0', "[a]: samples: Input", id="no samples"
         ),
         pytest.param(
             "[a]\nfake = {stength = 1}",
@@ -133,3 +167,32 @@ async def test_a_planted_taste_that_does_not_exist_is_refused(tmp_path: Path) ->
     async with AsyncExitStack() as stack:
         with pytest.raises(ConfigError, match="'louder'"):
             await open_judges(["a"], stack)
+
+
+async def test_a_sampling_judge_is_opened_with_its_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect(model: OpenAIModel) -> OpenAIModel:
+        return model
+
+    monkeypatch.setattr(OpenAIModel, "connect", connect)
+    (tmp_path / "judges.toml").write_text(EVERY_KEY)
+    async with AsyncExitStack() as stack:
+        (judge,) = await open_judges(["counted"], stack)
+        assert isinstance(judge.model, OpenAIModel)
+        assert judge.model.samples == 16
+
+
+async def test_a_judge_is_opened_with_all_that_it_is_shown(tmp_path: Path) -> None:
+    write_calibration(tmp_path / "calibration.json", fit_temperature([1.0, -2.0], [1, 0]))
+    (tmp_path / "cases.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    (tmp_path / "judges.toml").write_text(
+        '[wise]\ntransport = "fake"\nprecedents = "cases.jsonl"\nnearest = 1\nclamp = 0.6\n'
+        'calibration = "calibration.json"\nreasoning = {samples = 2}\ncriteria = true\n'
+    )
+    async with AsyncExitStack() as stack:
+        (wise,) = await open_judges(["wise"], stack)
+    assert wise.precedents is not None and wise.precedents.k == 1
+    assert wise.reasoning is not None and wise.reasoning.samples == 2
+    assert wise.adjustment is not None and wise.adjustment.clamp == 0.6
+    assert wise.setting("pair").reference == "criteria"

@@ -1,5 +1,6 @@
 """Stored votes land in the right cell, whatever else the store holds."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,10 @@ class Casting:
         )
         self.store.add([vote], self.matter.texts([question]))
 
-    def tally(self, under: Constitution = UNDER) -> Tally:
+    def tally(self, under: Constitution = UNDER, **changes: Any) -> Tally:
         ballot = self.ballot
-        return tally_votes([ballot], ballot.settings, under, self.store)
+        settings = ballot.settings.model_copy(update=changes)
+        return tally_votes([ballot], settings, under, self.store)
 
 
 def test_an_empty_store_gives_nothing_but_the_diagonal(store: VoteStore) -> None:
@@ -106,12 +108,16 @@ def test_one_order_alone_is_a_missing_vote(store: VoteStore) -> None:
     assert np.isnan(tally.gap_RP[0, 0])
 
 
-def test_samples_are_averaged(store: VoteStore) -> None:
+def test_samples_are_averaged_in_probability(store: VoteStore) -> None:
     casting = Casting(store, judge())
-    for sample, value in enumerate((1.0, 2.0, 6.0)):
-        casting.vote("shorter", "pair", value, "one", "two", sample=sample)
-    casting.vote("shorter", "pair", -3.0, "two", "one")
-    assert casting.tally().logit_RPNN[0, 0, 0, 1] == 3.0
+    for sample, p in enumerate((0.6, 0.8, 0.94, 0.01)):  # the fourth is beyond what is asked for
+        casting.vote("shorter", "pair", math.log(p / (1 - p)), "one", "two", sample=sample)
+    mean = math.log(0.78 / 0.22)
+    for sample in range(3):
+        casting.vote("shorter", "pair", -mean, "two", "one", sample=sample)
+    tally = casting.tally(samples=3)
+    assert tally.logit_RPNN[0, 0, 0, 1] == pytest.approx(mean)
+    assert casting.tally(samples=1).logit_RPNN[0, 0, 0, 1] != pytest.approx(mean)
 
 
 def test_a_panel_counts_each_judge_once_however_often_it_was_asked(store: VoteStore) -> None:

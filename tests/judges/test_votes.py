@@ -104,5 +104,5 @@ async def test_pairs_are_asked_only_where_a_principle_may_apply(
     wanted = questions(ballot_of(of, settings_of(judges)), UNDER)
     told = await cast_votes([q for q in wanted if not q.completions], matter, store)
     pairs = [q for q in wanted if len(q.completions) == 2]
-    left = {matter.principles[q.principle].id for q in in_scope(pairs, told, matter)}
+    left = {matter.wordings[q.principle].principle.id for q in in_scope(pairs, told, matter)}
     assert left == ({"shorter", "honest"} if asks else {"shorter"})

@@ -109,6 +109,16 @@ def test_loss_is_the_formula(policy: Path, p_chosen: list[float], changes: dict[
     assert loss_of(trainer, batch) == pytest.approx(sum(expected) / 4, abs=2e-5)
 
 
+def test_likelihood_of_the_chosen_side_may_be_added(policy: Path) -> None:
+    p_chosen, weights = [0.9, 0.65, 0.5, 0.2], [2.0, 3.0]
+    mixed = {"loss_type": ["sigmoid", "sft"], "loss_weights": weights}
+    trainer, plain = build(policy, trainer=mixed), build(policy)
+    only = build(policy, labels="hard", trainer={"loss_type": ["sft"]})
+    batch = batch_of(trainer, p_chosen)
+    expected = weights[0] * loss_of(plain, batch) + weights[1] * loss_of(only, batch)
+    assert loss_of(trainer, batch) == pytest.approx(expected, abs=5e-5)
+
+
 def test_certain_labels_give_trls_own_loss_bit_for_bit(policy: Path) -> None:
     soft, hard = build(policy), build(policy, labels="hard")
     batch = batch_of(soft, [1.0] * 4)

@@ -26,10 +26,11 @@ from judges.policies import engine_for
 from judges.preferences import PairingSettings, PreferenceCounts, read_rankings, write_preferences
 from judges.progress import progress, say
 from judges.ranking_files import reweigh_file
+from judges.ranking_verbs import rank_file
 from judges.records import Record
 from judges.store.upkeep import store_stats
 from judges.store.vote_store import VoteStore
-from judges.verbs import rank_file, sample_file
+from judges.verbs import sample_file
 from training.dpo import train_dpo
 from training.evaluate import Evaluation, EvaluationSettings, evaluate
 from training.recipe import load_recipe
@@ -51,7 +52,7 @@ class DemoSize(Record):
     """Prompts sampled, ranked and trained on."""
     held_out: int = 48
     """Prompts the policies are compared on."""
-    steps: int = 16
+    steps: int = 20
     """Training steps of four pairs."""
 
 

@@ -212,6 +212,18 @@ GOOD_FILES = [
         {key: FILE[key] for key in FILE if key != "principles"} | {"extends": ["base@1.0.0"]},
         id="nothing but parents",
     ),
+    *(
+        pytest.param(FILE | {"principles": [SHORT | {"rule": rule}]}, id=str(rule["kind"]))
+        for rule in (
+            {"kind": "json_schema", "value": {"type": "object"}},
+            {"kind": "language", "value": "en"},
+            {"kind": "max_reading_grade", "value": 8},
+            {"kind": "max_repetition", "value": 0.1},
+            {"kind": "exact_match"},
+            {"kind": "numeric_answer", "value": 42, "absolute": 0.5},
+            {"kind": "numeric_answer", "value": "3/4"},
+        )
+    ),
 ]
 BAD_FILES = [
     pytest.param(FILE | {"colour": "red"}, id="an unknown key"),
@@ -233,6 +245,14 @@ BAD_FILES = [
     pytest.param(
         FILE | {"principles": [SHORT | {"rule": {"kind": "complete_sentence", "value": 1}}]},
         id="a value for a rule that takes none",
+    ),
+    pytest.param(
+        FILE | {"principles": [SHORT | {"rule": {"kind": "language", "value": "xx"}}]},
+        id="a language that cannot be told",
+    ),
+    pytest.param(
+        FILE | {"principles": [SHORT | {"rule": {"kind": "max_repetition", "value": 1}}]},
+        id="repetition without limit",
     ),
 ]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from judges.constitutions.constitution import Constitution, GoldenTest, Principle
-from judges.constitutions.lint import lint_constitution
-from judges.constitutions.rules import LimitRule
+from judges.constitutions.lint import lint_constitution, nests_repeats
+from judges.constitutions.rules import DocumentRule, LimitRule, PatternRule
 
 TEST = GoldenTest(prompt="Hi", better="Hello!", worse="What?")
 COMPLETE: dict[str, Any] = {
@@ -75,6 +75,16 @@ def findings(*changes: dict[str, Any], description: str | None = "For talks.") -
         pytest.param(
             [{"text": None, "rule": LimitRule(kind="max_words", value=5)}], [], id="a rule"
         ),
+        pytest.param(
+            [{"text": None, "rule": PatternRule(kind="regex", value="^(a+)+$")}],
+            [("slow-pattern", "kind")],
+            id="a slow pattern",
+        ),
+        pytest.param(
+            [{"text": None, "rule": DocumentRule(kind="json_schema", value={"pattern": "(a*)*"})}],
+            [("slow-pattern", "kind")],
+            id="a slow pattern in a schema",
+        ),
     ],
 )
 def test_each_check_finds_its_fault(changes: list[Any], expected: list[Any]) -> None:
@@ -83,3 +93,20 @@ def test_each_check_finds_its_fault(changes: list[Any], expected: list[Any]) -> 
 
 def test_a_constitution_says_what_it_is_for() -> None:
     assert findings({}, description=None) == [("no-description", None)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("(a+)+", True),
+        ("(?:x(?:a|b*?)){2,}", True),
+        ("(?=(a*)*)", True),
+        ("a+b*c{2,9}", False),
+        ("(a{1,3})+", False),
+        ("(a+){3}", False),
+        ("(a++)+", False),
+        ("(?>a+)*", False),
+    ],
+)
+def test_a_repetition_inside_another_is_seen(pattern: str, expected: bool) -> None:
+    assert nests_repeats(pattern) is expected

@@ -21,8 +21,9 @@ principles:
 """
 TEXT = "    text: The better completion is kinder.\n"
 RULES = (
-    "max_words, min_words, max_sentences, max_characters, forbidden_phrases, required_phrases, "
-    "regex, complete_sentence"
+    "max_words, min_words, max_sentences, max_characters, min_characters, forbidden_phrases, "
+    "required_phrases, regex, complete_sentence, json_schema, language, max_reading_grade, "
+    "max_repetition, exact_match, numeric_answer"
 )
 
 
@@ -250,6 +251,33 @@ def test_what_should_not_have_been_added(added: str, expected: str) -> None:
             "9:25: principle 'kind', rule, value is no Python regular expression (missing ), "
             "unterminated subpattern at position 1)",
             id="a pattern that does not compile",
+        ),
+        pytest.param(
+            TEXT,
+            "    rule: {kind: json_schema, value: {type: integr}}\n",
+            "9:31: principle 'kind', rule, value is no JSON Schema (type: 'integr' is not valid "
+            "under any of the given schemas)",
+            id="a schema that is none",
+        ),
+        pytest.param(
+            TEXT,
+            "    rule: {kind: language, value: eng}\n",
+            "9:28: principle 'kind', rule, value is 'eng', no language that can be told (did you "
+            "mean 'en'?)",
+            id="a code of three letters",
+        ),
+        pytest.param(
+            TEXT,
+            "    rule: {kind: max_repetition, value: 1}\n",
+            "9:34: principle 'kind', rule, value is 1, a number; it must be less than 1",
+            id="all of it repeated",
+        ),
+        pytest.param(
+            TEXT,
+            "    rule: {kind: numeric_answer, value: many}\n",
+            "9:34: principle 'kind', rule, value is 'many', which holds no number; write one, "
+            "such as 42 or '3/4'",
+            id="a number in words",
         ),
         pytest.param(
             GOOD,

@@ -1,0 +1,224 @@
+"""What rank, reweigh and preferences do: read files, open judges, call one function, say it."""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from judges.budget import Budget
+from judges.calibration.panel import Stacker
+from judges.cards.gate import check_card
+from judges.constitutions.constitution import Constitution
+from judges.constitutions.files import load_constitution
+from judges.cost import JudgeEstimate, estimate
+from judges.errors import ConfigError, DataError
+from judges.items import load_items
+from judges.jsonl import Journal, read_text
+from judges.judge import Method
+from judges.judge_files import find_judges, open_judges
+from judges.pair_rounds import FewPairs
+from judges.preferences import PairingSettings, read_rankings, write_preferences
+from judges.progress import progress, say
+from judges.rank import Pairs, ballot_maker, rank
+from judges.ranking_files import ballot_in, reweigh_file
+from judges.records import Item
+from judges.store.vote_store import VoteStore
+from judges.verbs import EXIT_UNSCORED, emit, refuse_same, say_resumed
+
+KINDS = {"pairs": "pair", "yes-no": "yes_no", "rating": "point", "list": "list"}
+
+
+def run_rank(options: argparse.Namespace) -> int:
+    """`charter rank`"""
+    pairs = _pairs_wanted(options)
+    method = _method_wanted(options)
+    budget = Budget(**_limits(options.budget)) if options.budget else None
+    constitution = load_constitution(options.constitution)
+    items = load_items(options.input)
+    refuse_same(options.input, options.output)
+    with VoteStore.open(options.store) as store:
+        if options.estimate:
+            _say_estimate(asyncio.run(_estimated(items, constitution, options, store)))
+            return 0
+        status = asyncio.run(
+            rank_file(
+                items, constitution, options.judge, store, options.output, pairs,
+                method=method, budget=budget, card=options.card, require_card=options.require_card,
+            )
+        )  # fmt: skip
+    lost = sum(status.values()) - status["scored"]
+    say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
+    if lost > options.max_unscored * len(items):
+        say(f"{lost} of {len(items)} items are not scored, more than --max-unscored allows")
+        return EXIT_UNSCORED
+    return 0
+
+
+def _pairs_wanted(options: argparse.Namespace) -> Pairs | FewPairs:
+    """Raises: ConfigError for a flag that would change nothing."""
+    for flag, value, modes in (
+        ("--pairs-budget", options.pairs_budget, ("active", "random")),
+        ("--pairs-goal", options.pairs_goal, ("active",)),
+    ):
+        if value is not None and options.pairs not in modes:
+            raise ConfigError(
+                f"{flag} is {value} · --pairs {options.pairs} · it goes with --pairs "
+                f"{' or '.join(modes)} only"
+            )
+    if options.pairs != "all" and options.ask != "pairs":
+        raise ConfigError(
+            f"--pairs is {options.pairs} · --ask {options.ask} shows no pairs · leave out one"
+        )
+    if options.pairs not in ("active", "random"):
+        fixed: Pairs = options.pairs
+        return fixed
+    return FewPairs(
+        pairs=options.pairs, budget=options.pairs_budget, goal=options.pairs_goal or "order"
+    )
+
+
+def _method_wanted(options: argparse.Namespace) -> Method:
+    """How judges are asked and combined. Raises: DataError for a panel file that is none."""
+    asked: dict[str, Any] = {"kind": KINDS[options.ask], "samples": options.samples}
+    if options.panel in ("mean", "majority"):
+        return Method(**asked, panel=options.panel)
+    try:
+        stacker = Stacker.model_validate_json(read_text(Path(options.panel)))
+    except ValueError as error:
+        raise DataError(
+            f"{options.panel}: no fitted panel ({type(error).__name__}); write one with "
+            "`charter judge-card --judge A --judge B`, or use mean or majority"
+        ) from None
+    if len(stacker.weights) != len(options.judge):
+        raise ConfigError(
+            f"{options.panel}: weighs {len(stacker.weights)} judges, {len(options.judge)} are "
+            "named with --judge; name the panel it was fitted on, in its order"
+        )
+    return Method(**asked, stacker=stacker)
+
+
+def _limits(given: list[tuple[str, float]]) -> dict[str, Any]:
+    return dict(given)
+
+
+async def _estimated(
+    items: list[Item], constitution: Constitution, options: argparse.Namespace, store: VoteStore
+) -> list[JudgeEstimate]:
+    prices = {
+        name: definition.price
+        for name, definition in find_judges(options.judge or ["default"])
+        if definition.price is not None
+    }
+    async with AsyncExitStack() as stack:
+        judges = await open_judges(options.judge, stack)
+        pairs, method = _pairs_wanted(options), _method_wanted(options)
+        return estimate(
+            items, constitution, judges, store, pairs=pairs, method=method, prices=prices
+        )
+
+
+def _say_estimate(told: list[JudgeEstimate]) -> None:
+    for one in told:
+        about = "" if one.exact else "about "
+        new = one.questions - one.stored
+        emit(f"{one.judge}: {new} votes to cast, {one.stored} stored already")
+        emit(
+            f"  {about}{one.prompt_tokens} prompt tokens, {one.fresh_tokens} of them fresh at "
+            f"least; {one.completion_tokens} written at most"
+        )
+        emit(f"  {_seconds(one.seconds)}; {_price(one.price)}")
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "time unknown: the store holds too few votes of this judge"
+    return f"{seconds:.0f} s at the speed of this judge's votes so far"
+
+
+def _price(price: float | None) -> str:
+    return "no price table" if price is None else f"price {price:.4g}"
+
+
+async def rank_file(
+    items: list[Item],
+    constitution: Constitution,
+    judge_names: list[str],
+    store: VoteStore,
+    output: Path,
+    pairs: Pairs | FewPairs = "all",
+    *,
+    method: Method | None = None,
+    budget: Budget | None = None,
+    card: Path | None = None,
+    require_card: bool = False,
+) -> Counter[str]:
+    """Rank to a file; returns how many items have each status.
+
+    A second run judges only items that are new, changed, or ended in an error. What the judges'
+    card says stands on each line, and on stderr where there is no good one.
+    """
+    method = method or Method()
+    async with AsyncExitStack() as stack:
+        judges = await open_judges(judge_names, stack)
+        asked = pairs.model_dump() if isinstance(pairs, FewPairs) else pairs
+        ballot = ballot_maker(judges, constitution, method)
+        ballots = {item.id: ballot(item) for item in items}
+        names = [judge.name for judge in judges]
+        settings = next((made.settings.pair for made in ballots.values()), ())
+        mark = check_card(names, settings, constitution, file=card, require=require_card)
+        carded = mark.model_dump(mode="json")
+
+        def keep(row: Mapping[str, Any]) -> bool:
+            ballot = ballots.get(str(row["id"]))
+            if ballot is None or row.get("status") == "error":
+                return False
+            digests = row.get("digests")
+            same = isinstance(digests, dict) and digests.get("constitution") == constitution.digest
+            same = same and row.get("card") == carded
+            return same and row.get("asked") == asked and ballot_in(row) == ballot
+
+        journal = stack.enter_context(Journal(output, keep))
+        left = [item for item in items if item.id not in journal]
+        say_resumed(len(journal), len(items), output)
+        with progress("ranking", "prompts") as report:
+            async for lines in rank(
+                left, constitution, judges, store,
+                pairs=pairs, method=method, budget=budget, progress=report,
+            ):  # fmt: skip
+                journal.append([{**line, "asked": asked, "card": carded} for line in lines])
+        status = Counter(str(row["status"]) for row in journal.rows())
+        _say_losses(journal)
+        journal.finish(item.id for item in items)
+    return status
+
+
+def _say_losses(journal: Journal) -> None:
+    """Say what went wrong most often, and which judges left."""
+    details = Counter(row["detail"] for row in journal.rows() if "detail" in row)
+    for detail, count in details.most_common(1):
+        say(f"{count} items are not done: {detail}; run again to ask for these only")
+    left = {n: why for row in journal.rows() for n, why in row.get("left", {}).items()}
+    for name, why in left.items():
+        say(f"judge {name} left the panel: {why}")
+
+
+def run_reweigh(options: argparse.Namespace) -> int:
+    """`charter reweigh`"""
+    constitution = load_constitution(options.constitution)
+    with VoteStore.open(options.store) as store:
+        status = reweigh_file(options.rankings, constitution, store, options.output)
+    say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
+    return 0
+
+
+def run_preferences(options: argparse.Namespace) -> int:
+    """`charter preferences`"""
+    refuse_same(options.rankings, options.output)
+    settings = PairingSettings(pairing=options.pairing, minimum_margin=options.minimum_margin)
+    counts = write_preferences(read_rankings(options.rankings), options.output, settings)
+    dropped = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
+    say(f"{options.output}: {counts.kept} preferences kept; dropped: {dropped}")
+    return 0

@@ -1,0 +1,1 @@
+"""Scoring completions one by one: P(yes), ratings, statements and rules."""

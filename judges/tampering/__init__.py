@@ -1,0 +1,1 @@
+"""Labelled pairs without people: good completions, and copies that violate one principle."""
