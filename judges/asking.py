@@ -28,6 +28,9 @@ AIDS = {
 AID_TOKENS = 256
 _THOUGHT = re.compile(r"^\s*<think>|</think>\s*$")
 
+Aids = dict[str, dict[tuple[Message, ...], str | Failure]]
+"""Each kind of self-written aid, by conversation."""
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -56,23 +59,19 @@ async def ask(
     criteria or a reference one completion for each prompt among the questions.
     """
     aids = await _write_aids(judge, setting, questions)
-    prompts, failed = [], {}
-    for row, one in enumerate(questions):
-        shown = {name: written[one.case.conversation] for name, written in aids.items()}
-        if failure := next((s for s in shown.values() if isinstance(s, Failure)), None):
-            failed[row] = failure
-        texts = {name: text for name, text in shown.items() if isinstance(text, str)}
-        precedents: tuple[Message, ...] = ()
-        if judge.precedents is not None:
-            precedents = judge.precedents.turns(one.case, one.principle)
-        think = "reasoning" in setting.sampling
-        prompts.append(vote_prompt(one.case, precedents=precedents, think=think, **texts))
-    written = [
-        {name: text[one.case.conversation] for name, text in aids.items()} for one in questions
+    written, failed = _shown(aids, questions)
+    thinks = "reasoning" in setting.sampling
+    prompts = [
+        vote_prompt(
+            one.case,
+            precedents=judge.precedents.turns(one.case, one.principle) if judge.precedents else (),
+            think=thinks,
+            **texts,
+        )
+        for one, texts in zip(questions, written, strict=True)
     ]
-    if "reasoning" in setting.sampling:
-        thoughts = await _think(judge, prompts, questions, failed)
-        for row, thought in thoughts.items():
+    if thinks:
+        for row, thought in (await _think(judge, prompts, questions, failed)).items():
             if isinstance(thought, Failure):
                 failed[row] = thought
             else:
@@ -87,6 +86,23 @@ async def ask(
     return [answers[row] for row in range(len(questions))]
 
 
+def _shown(
+    aids: Aids, questions: Sequence[Asking]
+) -> tuple[list[dict[str, str]], dict[int, Failure]]:
+    """What each question is shown beside its matter, and which cannot be asked for lack of it."""
+    written: list[dict[str, str]] = []
+    failed: dict[int, Failure] = {}
+    for row, one in enumerate(questions):
+        written.append({})
+        for name, texts in aids.items():
+            text = texts[one.case.conversation]
+            if isinstance(text, Failure):
+                failed[row] = text
+            else:
+                written[row][name] = text
+    return written, failed
+
+
 async def _choose(
     judge: Judge, setting: Setting, prompts: Sequence[ModelPrompt]
 ) -> list[Choice | Failure]:
@@ -95,9 +111,7 @@ async def _choose(
     return await judge.model.choose(prompts, setting.options)
 
 
-async def _write_aids(
-    judge: Judge, setting: Setting, questions: Sequence[Asking]
-) -> dict[str, dict[tuple[Message, ...], str | Failure]]:
+async def _write_aids(judge: Judge, setting: Setting, questions: Sequence[Asking]) -> Aids:
     """What the judge writes about each prompt, once: greedy, so that it is the same next time."""
     names = (setting.reference or "").split("+") if setting.reference else []
     conversations = list(dict.fromkeys(one.case.conversation for one in questions))

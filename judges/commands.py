@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+KINDS: dict[str, Any] = {"pairs": "pair", "yes-no": "yes_no", "rating": "point", "list": "list"}
+"""How --ask names each kind of question."""
 Verbs = Any  # argparse's own type for sub-parsers is private
 
 
@@ -90,6 +92,17 @@ def add_judge_flags(parser: argparse.ArgumentParser) -> None:
         help="a judge of judges.toml, `default` or `fake`; repeat for a panel",
     )
     add_store_flag(parser)
+
+
+def add_ask_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that says how judges are asked about completions."""
+    parser.add_argument(
+        "--ask",
+        choices=tuple(KINDS),
+        default="pairs",
+        help="compare pairs in both orders; ask of each completion alone whether, or from 1 to 10 "
+        "how well, it follows a principle; or for the best of the whole group (pairs)",
+    )
 
 
 def add_store_flag(parser: argparse.ArgumentParser) -> None:

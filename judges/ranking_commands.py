@@ -5,6 +5,7 @@ from pathlib import Path
 
 from judges.commands import (
     Verbs,
+    add_ask_flag,
     add_judge_flags,
     add_store_flag,
     add_verb,
@@ -54,13 +55,7 @@ def _add_rank(verbs: Verbs) -> None:
         choices=("order", "best"),
         help="active: stop early when the whole order is settled, or when the best is (order)",
     )
-    parser.add_argument(
-        "--ask",
-        choices=("pairs", "yes-no", "rating", "list"),
-        default="pairs",
-        help="compare pairs in both orders; ask of each completion alone whether, or from 1 to 10 "
-        "how well, it follows a principle; or for the best of the whole group (pairs)",
-    )
+    add_ask_flag(parser)
     parser.add_argument(
         "--samples",
         type=whole,

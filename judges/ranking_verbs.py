@@ -11,6 +11,7 @@ from typing import Any
 from judges.budget import Budget
 from judges.calibration.panel import Stacker
 from judges.cards.gate import check_card
+from judges.commands import KINDS
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
 from judges.cost import JudgeEstimate, estimate
@@ -27,8 +28,6 @@ from judges.ranking_files import ballot_in, reweigh_file
 from judges.records import Item
 from judges.store.vote_store import VoteStore
 from judges.verbs import EXIT_UNSCORED, emit, refuse_same, say_resumed
-
-KINDS = {"pairs": "pair", "yes-no": "yes_no", "rating": "point", "list": "list"}
 
 
 def run_rank(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from judges.cards.labelled import LabelledPair
 from judges.cards.panel_report import PanelReport, panel_report
 from judges.cards.voting import Cost, Judged, View
 from judges.constitutions.constitution import Constitution
-from judges.judge import Judge, settings_of
+from judges.judge import Judge, Method, settings_of
 from judges.records import Record
 
 GateWord = Literal["ok", "above_chance_only", "chance"]
@@ -122,6 +122,7 @@ def make_card(
     judged: Judged,
     negation: Inversion,
     *,
+    method: Method | None = None,
     data: str,
     options: CardSettings | None = None,
     attacks: AttackReport | None = None,
@@ -138,24 +139,12 @@ def make_card(
     turned = negation.turned
     overall = breakdown("all pairs", judged.panel, truth, margin, turned, seed=seed)
     confidence = confidence_report(x, truth, weights, how)
-    gate, reason = gate_of(overall)
     return JudgeCard(
         n=overall.n,
         unscored=overall.unscored,
         unscored_reasons=dict(sorted(Counter(r for r in judged.reasons if r).items())),
-        accuracy=_value(overall.accuracy),
-        accuracy_low=overall.accuracy.low if overall.accuracy else None,
-        accuracy_high=overall.accuracy.high if overall.accuracy else None,
-        flip_rate=_value(overall.flip_rate),
-        inversion=_value(turned),
-        ece=_value(overall.ece),
-        brier=_value(confidence.brier),
-        nll=_value(overall.nll),
-        nulls={name: null.value for name, null in overall.nulls.items()},
-        gate=gate,
-        gate_reason=reason,
-        least_detectable=minimum_detectable_effect(overall.n) if overall.n else None,
-        subject=_subject(pairs, constitution, judges, data, how),
+        **_headline(overall, confidence, turned),
+        subject=_subject(pairs, constitution, judges, method or Method(), data, how),
         overall=overall,
         lengths=_lengths(judged.panel, truth, seed),
         agreement=agreement_report(pairs, x, truth, tie_margin=margin, seed=seed),
@@ -192,6 +181,27 @@ def gate_of(overall: Breakdown) -> tuple[GateWord, str]:
     return "ok", f"better than chance and than every null: {told}; {against}"
 
 
+def _headline(
+    overall: Breakdown, confidence: ConfidenceReport, turned: Estimate | None
+) -> dict[str, Any]:
+    """The numbers at the top of a card, and its gate."""
+    gate, reason = gate_of(overall)
+    return {
+        "accuracy": _value(overall.accuracy),
+        "accuracy_low": overall.accuracy.low if overall.accuracy else None,
+        "accuracy_high": overall.accuracy.high if overall.accuracy else None,
+        "flip_rate": _value(overall.flip_rate),
+        "inversion": _value(turned),
+        "ece": _value(overall.ece),
+        "brier": _value(confidence.brier),
+        "nll": _value(overall.nll),
+        "nulls": {name: null.value for name, null in overall.nulls.items()},
+        "gate": gate,
+        "gate_reason": reason,
+        "least_detectable": minimum_detectable_effect(overall.n) if overall.n else None,
+    }
+
+
 def _value(estimate: Estimate | None) -> float | None:
     return estimate.value if estimate else None
 
@@ -200,6 +210,7 @@ def _subject(
     pairs: Sequence[LabelledPair],
     constitution: Constitution,
     judges: Sequence[Judge],
+    method: Method,
     data: str,
     how: CardSettings,
 ) -> CardSubject:
@@ -215,7 +226,7 @@ def _subject(
     return CardSubject(
         judges=tuple(judge.name for judge in judges),
         fingerprints=tuple(judge.model.capabilities().fingerprint for judge in judges),
-        settings=settings_of(judges).pair,
+        settings=settings_of(judges, method, size=2).pair,
         constitution=constitution.reference,
         constitution_digest=constitution.digest,
         judged_digest=constitution.digests.judged,

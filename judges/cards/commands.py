@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from judges.commands import Verbs, add_judge_flags, add_verb, later, share, whole
+from judges.commands import Verbs, add_ask_flag, add_judge_flags, add_verb, later, share, whole
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -54,6 +54,7 @@ def add_verbs(verbs: Verbs) -> None:
         metavar="SHARE",
         help="chance allowed that the threshold's guarantee is wrong (0.1)",
     )
+    add_ask_flag(parser)
     parser.add_argument(
         "--attacks", action="store_true", help="also attack the judge from the worse completion"
     )

@@ -12,7 +12,7 @@ import numpy as np
 from judges.calibration.estimates import Estimate, FloatArray, share_estimate
 from judges.cards.labelled import LabelledPair, drawn
 from judges.constitutions.constitution import Constitution, Principle
-from judges.judge import Judge
+from judges.judge import Judge, Method
 from judges.rank import Progress, rank
 from judges.records import Record
 from judges.store.vote_store import VoteStore
@@ -59,6 +59,7 @@ async def measure_inversion(
     constitution: Constitution,
     judges: Sequence[Judge],
     store: VoteStore,
+    method: Method,
     *,
     at_most: int,
     seed: int,
@@ -76,7 +77,9 @@ async def measure_inversion(
     items = [pair.item for pair in drawn(pairs, at_most, seed)]
     lines: list[list[dict[str, Any]]] = []
     for under in (plain, negated(plain)):
-        judged = rank(items, under, judges, store, progress=progress if lines else None)
+        judged = rank(
+            items, under, judges, store, method=method, progress=progress if lines else None
+        )
         lines.append([line async for part in judged for line in part])
     groups = [item.conversation_text for item in items]
     names = [principle.id for principle in plain.principles]

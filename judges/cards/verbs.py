@@ -18,12 +18,14 @@ from judges.cards.inversion import measure_inversion
 from judges.cards.labelled import LabelledPair, drawn, read_labelled
 from judges.cards.page import card_page
 from judges.cards.voting import judge_pairs, uncalibrated
+from judges.commands import KINDS
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
 from judges.errors import ConfigError
 from judges.jsonl import replacing
-from judges.judge import Judge
-from judges.judge_files import find_judges, open_judges
+from judges.judge import Judge, Method
+from judges.judge_files import open_judges
+from judges.models.openai import OpenAIModel
 from judges.progress import progress, say
 from judges.records import Item
 from judges.store.vote_store import VoteStore
@@ -75,12 +77,13 @@ async def measure_judges(
         inversion_pairs=options.inversion_pairs,
     )
     raw = uncalibrated(judges)
+    method = Method(kind=KINDS[options.ask])
     with progress("judging", "pairs") as report:
-        judged = await judge_pairs(pairs, constitution, raw, store, report)
+        judged = await judge_pairs(pairs, constitution, raw, store, method, report)
     say(f"{judged.cost.votes} votes on {len(pairs)} pairs, {judged.new_votes} of them new")
     with progress("negating", "pairs") as report:
         negation = await measure_inversion(
-            pairs, constitution, raw, store,
+            pairs, constitution, raw, store, method,
             at_most=how.inversion_pairs, seed=how.seed, progress=report,
         )  # fmt: skip
     attacks = await _attacked(pairs, constitution, raw, store, options) if options.attacks else None
@@ -90,6 +93,7 @@ async def measure_judges(
         raw,
         judged,
         negation,
+        method=method,
         data=options.data.name,
         options=how,
         attacks=attacks,
@@ -117,11 +121,12 @@ async def _attacked(
     if not chosen:
         say("no attack was tried: people call every pair a tie")
         return None
-    defined = find_judges(options.judge or ["default"])
+    encoders = [j.model.encoder for j in judges if isinstance(j.model, OpenAIModel)]
+    tokenizers = [encoder.folder for encoder in encoders if encoder]
     with progress("attacking", "pairs") as report:
         return await measure_attacks(
             chosen, constitution, judges, store,
-            tokenizers=[one.tokenizer for _, one in defined if one.tokenizer],
+            tokenizers=tokenizers,
             seed=options.seed, progress=report,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ All come from the same raw votes, of both orders together and of each order alon
 that a judge already has are left aside, since the card says what to fit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from judges.aggregate import Floats, aggregate, scheme_of, sigmoid
 from judges.cards.labelled import LabelledPair
 from judges.constitutions.constitution import Constitution
-from judges.judge import Judge, settings_of
-from judges.rank import Progress, ballot_of, rank
+from judges.judge import Judge, Method
+from judges.rank import Progress, ballot_maker, rank
 from judges.records import Question, Record, Vote
+from judges.reweigh import questions
 from judges.store.vote_store import VoteStore
 from judges.tally import Ballot, Settings, tally_votes
 
@@ -73,26 +74,31 @@ async def judge_pairs(
     constitution: Constitution,
     judges: Sequence[Judge],
     store: VoteStore,
+    method: Method,
     progress: Progress | None = None,
 ) -> Judged:
-    """What the judges say about the pairs, from the store where it knows.
+    """What the judges say about the pairs, asked in one way; from the store where it knows.
 
+    Only pairs have orders: asked otherwise, what each order alone says is NaN.
     Cost: two votes for each pair, judged principle and judge, less what is stored.
     Raises: ModelError when the judge is gone.
     """
     raw = uncalibrated(judges)
     items = [pair.item for pair in pairs]
-    judged = rank(items, constitution, raw, store, progress=progress)
+    judged = rank(items, constitution, raw, store, method=method, progress=progress)
     lines = [line async for part in judged for line in part]
-    settings = settings_of(raw)
-    ballots = [ballot_of(item, settings) for item in items]
+    whole = ballot_maker(raw, constitution, method)
+    ballots = [whole(item) for item in items]
+    settings = ballots[0].settings
     orders_JPB2, cost = _orders(ballots, settings, constitution, store)
     panel, principles = _views(ballots, settings, constitution, store, orders_JPB2)
     alone = {}
     for index, judge in enumerate(raw):
-        own = settings_of([judge])
-        of_one = [ballot_of(item, own) for item in items]
-        alone[judge.name] = _views(of_one, own, constitution, store, orders_JPB2[[index]])[0]
+        by_one = ballot_maker([judge], constitution, method)
+        of_one = [by_one(item) for item in items]
+        alone[judge.name] = _views(
+            of_one, of_one[0].settings, constitution, store, orders_JPB2[[index]]
+        )[0]
     unscored = np.isnan(panel.logit_B)
     return Judged(
         panel=panel,
@@ -112,6 +118,11 @@ def _orders(
 ) -> tuple[Floats, Cost]:
     """Each judge's log-odds of the first completion in each order. (J, P, B, 2)"""
     judged = [(k, p) for k, p in enumerate(constitution.principles) if p.rule is None]
+    if settings.kind != "pair":
+        asked = {q for ballot in ballots for q in questions(ballot, constitution)}
+        votes = store.get([question for question in asked if question.setting in settings.pair])
+        none = np.full((len(settings.pair), len(constitution.principles), len(ballots), 2), np.nan)
+        return none, _cost(votes.values())
     shape = (len(settings.pair), len(constitution.principles), len(ballots), 2)
     places: dict[Question, list[Place]] = {}
     for j, setting in enumerate(settings.pair):
@@ -131,12 +142,15 @@ def _orders(
     votes = store.get(list(places))
     logits = _mean_of_samples(votes, places, shape, settings.samples)
     logits[..., 1] *= -1
-    cost = Cost(
+    return logits, _cost(votes.values())
+
+
+def _cost(votes: Collection[Vote]) -> Cost:
+    return Cost(
         votes=len(votes),
-        prompt_tokens=sum(vote.prompt_tokens for vote in votes.values()),
-        cached_tokens=sum(vote.cached_tokens for vote in votes.values()),
+        prompt_tokens=sum(vote.prompt_tokens for vote in votes),
+        cached_tokens=sum(vote.cached_tokens for vote in votes),
     )
-    return logits, cost
 
 
 def _mean_of_samples(

@@ -44,7 +44,7 @@ class PromptEncoder:
 
     def __init__(self, folder: Path) -> None:
         """Raises: ConfigError when the folder has no usable tokenizer or chat template."""
-        self._folder = folder
+        self.folder = folder
         parsed = read_tokenizer_json(folder)
         try:
             first, further = opening(parsed), continuing(parsed)
@@ -97,13 +97,13 @@ class PromptEncoder:
             after = list(self._tokenize(prefill + option))
             if after[:-1] != before:
                 raise ConfigError(
-                    f"option {option!r} after {prefill!r} is not one token · {self._folder} · "
+                    f"option {option!r} after {prefill!r} is not one token · {self.folder} · "
                     "use options that this tokenizer writes as one token, such as ' A' and ' B'"
                 )
             ids.append(after[-1])
         if len(set(ids)) < len(ids):
             raise ConfigError(
-                f"two of the options {options!r} are the same token · {self._folder} · "
+                f"two of the options {options!r} are the same token · {self.folder} · "
                 "use options that this tokenizer tells apart"
             )
         return tuple(ids)
@@ -153,7 +153,7 @@ class PromptEncoder:
             if all(name in text for name in names):
                 return text
         raise ConfigError(
-            f"the chat template refuses the roles {', '.join(roles)}: {seen} · {self._folder} · "
+            f"the chat template refuses the roles {', '.join(roles)}: {seen} · {self.folder} · "
             "use the roles and order that this model was trained on"
         )
 

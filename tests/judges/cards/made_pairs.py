@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 from judges.cards.card import JudgeCard, make_card
 from judges.cards.confidence import CardSettings
@@ -9,7 +10,7 @@ from judges.cards.inversion import measure_inversion
 from judges.cards.labelled import LabelledPair
 from judges.cards.voting import judge_pairs, uncalibrated
 from judges.constitutions.constitution import Constitution
-from judges.judge import Judge
+from judges.judge import Judge, Method
 from judges.store.vote_store import VoteStore
 from tests.judges.planted import constitution, item
 
@@ -42,12 +43,14 @@ async def card_of(
     *,
     under: Constitution = UNDER,
     options: CardSettings | None = None,
+    kind: Literal["pair", "yes_no", "point", "list"] = "pair",
 ) -> JudgeCard:
     """The card, all steps taken."""
+    method = Method(kind=kind)
     how = options or CardSettings()
     raw = uncalibrated(judges)
-    judged = await judge_pairs(pairs, under, raw, store)
+    judged = await judge_pairs(pairs, under, raw, store, method)
     negation = await measure_inversion(
-        pairs, under, raw, store, at_most=how.inversion_pairs, seed=how.seed
+        pairs, under, raw, store, method, at_most=how.inversion_pairs, seed=how.seed
     )
-    return make_card(pairs, under, raw, judged, negation, data="made", options=how)
+    return make_card(pairs, under, raw, judged, negation, method=method, data="made", options=how)

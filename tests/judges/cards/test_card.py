@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
-from judges.cards.breakdown import NULLS, flips
+from judges.cards.breakdown import NULLS
 from judges.cards.confidence import CardSettings
 from judges.cards.labelled import LabelledPair
 from judges.store.vote_store import VoteStore
@@ -203,6 +204,14 @@ async def test_a_panel_has_a_row_a_judge_their_disagreement_and_a_stacker(
     assert set(report.temperatures) == {"fake", "guesses"}
 
 
-def test_flips_are_counted_by_winner_and_a_tie_is_half() -> None:
-    orders = np.array([[2.0, 1.0], [2.0, -1.0], [0.0, 3.0], [0.0, 0.0], [np.nan, 1.0]])
-    np.testing.assert_array_equal(flips(orders), [0, 1, 0.5, 0, np.nan])
+@pytest.mark.parametrize("kind", ["yes_no", "point", "list"])
+async def test_other_ways_of_asking_have_cards_without_orders(store: VoteStore, kind: Any) -> None:
+    pairs = made_pairs(60)
+    good = await card_of(pairs, [judge(preferences=SEES)], store, kind=kind)
+    assert good.accuracy is not None and good.accuracy > 0.9
+    assert good.flip_rate is None
+    assert good.n == 60
+    again = await card_of(pairs, [judge(preferences=SEES)], store, kind=kind)
+    assert again == good
+    pair = await card_of(pairs, [judge(preferences=SEES)], store)
+    assert pair.subject.settings != good.subject.settings
