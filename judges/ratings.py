@@ -66,6 +66,14 @@ async def choose_rating(model: ChatModel, prompts: Sequence[ModelPrompt]) -> lis
     return [_joined(answer, then.get(row)) for row, answer in enumerate(first)]
 
 
+def rating_prompts(model: ChatModel, prompt: ModelPrompt) -> list[ModelPrompt]:
+    """The prompts that one rating is asked by: one, or two where 10 is two tokens."""
+    form = rating_form(model)
+    if len(form.options) == len(RATING_OPTIONS):
+        return [_beginning(prompt, form.prefill)]
+    return [_beginning(prompt, form.prefill), _beginning(prompt, f"{form.prefill}1")]
+
+
 def _beginning(prompt: ModelPrompt, prefill: str) -> ModelPrompt:
     return prompt.model_copy(update={"prefill": prefill}) if prompt.prefill else prompt
 

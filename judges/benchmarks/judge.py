@@ -14,13 +14,14 @@ from judges.benchmarks.made_up import made_up_constitution, made_up_items
 from judges.benchmarks.own_process import measured
 from judges.cost import least_tokens
 from judges.errors import ConfigError
-from judges.judge import Judge, settings_of
+from judges.judge import Judge, Method
 from judges.judge_files import open_judges
 from judges.layout import PREFILL
 from judges.models.openai import OpenAIModel
 from judges.policies import model_folder
 from judges.progress import progress, say
-from judges.rank import ballot_of, rank
+from judges.rank import ballot_maker, rank
+from judges.ratings import rating_form, rating_prompts
 from judges.records import Item
 from judges.reweigh import questions
 from judges.store.vote_store import VoteStore
@@ -28,11 +29,15 @@ from judges.votes import Matter
 
 PRINCIPLES = 16
 PAIRED_PROMPTS = 50
-"""Prompts whose votes are also cast by plain vLLM."""
+"""Prompts whose votes are also cast by plain vLLM, with all principles."""
+MODE_PROMPTS, MODE_PRINCIPLES = 20, 4
+"""The same, for the other ways of asking."""
+PAIRS = Method()
+MODES: tuple[Any, ...] = ("yes_no", "point", "list")
 
 
 def benchmark_judge(prompts: int) -> dict[str, Any]:
-    """Votes a second with 1 and with 16 principles, tokens shared, and the ratio to plain vLLM.
+    """Votes a second with 1 and with 16 principles, tokens shared, and ratios to plain vLLM.
 
     Cost: 64 votes a prompt and more, two engine starts; say a quarter of an hour on two cores.
     """
@@ -46,49 +51,62 @@ async def _benchmark_judge(prompts: int, folder: Path) -> dict[str, Any]:
         model = judge.model
         if not isinstance(model, OpenAIModel) or model.encoder is None:
             raise ConfigError("the benchmark needs a vLLM judge whose tokenizer is at hand")
-        one = await _timed_rank(made_up_items(prompts, "one"), 1, judge, model, folder)
+        one = await _timed_rank(made_up_items(prompts, "one"), 1, judge, folder)
         say(f"1 principle: {one}")
-        many = await _timed_rank(made_up_items(prompts, "many"), PRINCIPLES, judge, model, folder)
+        many = await _timed_rank(made_up_items(prompts, "many"), PRINCIPLES, judge, folder)
         say(f"{PRINCIPLES} principles: {many}")
-        paired = made_up_items(min(PAIRED_PROMPTS, prompts), "paired")
-        ours = await _timed_rank(paired, PRINCIPLES, judge, model, folder)
-        ids = _token_ids(paired, PRINCIPLES, judge, model)
-        options = model.encoder.option_ids(PREFILL, judge.setting("pair").options)
-    plain = _plain_vllm(ids, options, folder)
+        runs = [("pair", made_up_items(min(PAIRED_PROMPTS, prompts), "paired"), PRINCIPLES)]
+        runs += [(kind, made_up_items(MODE_PROMPTS, kind), MODE_PRINCIPLES) for kind in MODES]
+        ours, plain_runs = {}, []
+        for kind, items, principles in runs:
+            method = Method(kind=kind)
+            ours[kind] = await _timed_rank(items, principles, judge, folder, method)
+            ids = _token_ids(items, principles, judge, method)
+            plain_runs.append({"name": kind, "ids": ids, "options": _option_ids(judge, kind)})
+    plain = _plain_vllm(plain_runs, folder)
     return {
         "one_principle": one,
         "sixteen_principles": many,
         "time_ratio_16_to_1": round(many["seconds"] / one["seconds"], 2),
-        "paired": {"charter": ours, "plain_vllm": plain},
-        "ratio_to_plain_vllm": round(plain["seconds"] / ours["seconds"], 3),
+        "paired": {kind: {"charter": ours[kind], "plain_vllm": plain[kind]} for kind in ours},
+        "ratio_to_plain_vllm": {
+            kind: round(plain[kind]["seconds"] / ours[kind]["seconds"], 3) for kind in ours
+        },
     }
 
 
 async def _timed_rank(
-    items: Sequence[Item], principles: int, judge: Judge, model: OpenAIModel, folder: Path
+    items: Sequence[Item],
+    principles: int,
+    judge: Judge,
+    folder: Path,
+    method: Method = PAIRS,
 ) -> dict[str, Any]:
+    model = judge.model
+    assert isinstance(model, OpenAIModel) and model.encoder is not None
     constitution = made_up_constitution(principles)
-    ids = _token_ids(items, principles, judge, model)
+    ids = _token_ids(items, principles, judge, method)
     before = await model.token_counts()
     start = time.monotonic()
     with (
         VoteStore.open(f"sqlite:///{folder}/{items[0].id}-{principles}.db") as store,
         progress(f"{principles} principles", "prompts") as report,
     ):
-        ranked = rank(items, constitution, [judge], store, progress=report)
+        ranked = rank(items, constitution, [judge], store, method=method, progress=report)
         parts = [part async for part in ranked]
     seconds = time.monotonic() - start
     after = await model.token_counts()
     fresh = after.computed - before.computed
     least = least_tokens(ids)
-    assert model.encoder is not None
+    votes = sum(line["usage"]["new_votes"] for part in parts for line in part)
     tails = [len(model.encoder.encode_text(p.text or "")) for p in constitution.principles]
     return {
         "prompts": len(items),
-        "votes": len(ids),
+        "votes": votes,
+        "prompts_sent": len(ids),
         "scored": sum(line["status"] == "scored" for part in parts for line in part),
         "seconds": round(seconds, 2),
-        "votes_per_second": round(len(ids) / seconds, 2),
+        "votes_per_second": round(votes / seconds, 2),
         "prompt_tokens": sum(map(len, ids)),
         "fresh_tokens": fresh,
         "least_tokens": least,
@@ -99,20 +117,32 @@ async def _timed_rank(
 
 
 def _token_ids(
-    items: Sequence[Item], principles: int, judge: Judge, model: OpenAIModel
+    items: Sequence[Item], principles: int, judge: Judge, method: Method
 ) -> list[list[int]]:
-    """The token ids of every vote, as the transport renders them, in the order asked."""
+    """The token ids of every prompt, as the transport renders them, in the order asked."""
     constitution = made_up_constitution(principles)
-    settings = settings_of([judge])
-    matter = Matter.of(items, constitution, [judge])
-    asked = (q for item in items for q in questions(ballot_of(item, settings), constitution))
-    return [model.render(matter.prompt(question)) for question in asked]
+    ballot = ballot_maker([judge], constitution, method)
+    matter = Matter.of(items, constitution, [judge], method.kind)
+    asked = [q for item in items for q in questions(ballot(item), constitution)]
+    prompts = [matter.prompt(question) for question in asked]
+    if method.kind == "point":
+        prompts = [one for prompt in prompts for one in rating_prompts(judge.model, prompt)]
+    assert isinstance(judge.model, OpenAIModel)
+    return [judge.model.render(prompt) for prompt in prompts]
 
 
-def _plain_vllm(ids: list[list[int]], options: Sequence[int], folder: Path) -> dict[str, Any]:
+def _option_ids(judge: Judge, kind: Any) -> list[int]:
+    assert isinstance(judge.model, OpenAIModel) and judge.model.encoder is not None
+    options = judge.setting(kind, 2).options
+    prefill = PREFILL
+    if kind == "point":
+        form = rating_form(judge.model)
+        prefill, options = form.prefill, form.options
+    return list(judge.model.encoder.option_ids(prefill, options))
+
+
+def _plain_vllm(runs: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     """The same token ids through `vllm.LLM.generate`, in a process of its own."""
     request = folder / "plain.json"
-    request.write_bytes(
-        orjson.dumps({"model": str(model_folder(None)), "ids": ids, "options": list(options)})
-    )
+    request.write_bytes(orjson.dumps({"model": str(model_folder(None)), "runs": runs}))
     return measured("judges.benchmarks.plain_vllm", str(request))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main(request: Path) -> None:
-    """Print seconds and votes a second of `LLM.generate` over the ids, one token each."""
+    """Print seconds and prompts a second of `LLM.generate` over each run's ids, one token each."""
     from vllm import LLM, SamplingParams
 
     from judges.engine.command import cpu_dtype
@@ -21,16 +21,21 @@ def main(request: Path) -> None:
         enforce_eager=True,
         block_size=32,
     )
-    sampling = SamplingParams(
-        max_tokens=1, temperature=0, logprobs=0, logprob_token_ids=asked["options"]
-    )
-    prompts = [{"prompt_token_ids": ids} for ids in asked["ids"]]
-    model.generate([{"prompt_token_ids": [1] * 64}] * 8, sampling, use_tqdm=False)
-    start = time.monotonic()
-    model.generate(prompts, sampling, use_tqdm=False)
-    seconds = time.monotonic() - start
-    told = {"votes": len(prompts), "seconds": round(seconds, 2)}
-    told["votes_per_second"] = round(len(prompts) / seconds, 2)
+    model.generate([{"prompt_token_ids": [1] * 64}] * 8, SamplingParams(max_tokens=1))
+    told = {}
+    for run in asked["runs"]:
+        sampling = SamplingParams(
+            max_tokens=1, temperature=0, logprobs=0, logprob_token_ids=run["options"]
+        )
+        prompts = [{"prompt_token_ids": ids} for ids in run["ids"]]
+        start = time.monotonic()
+        model.generate(prompts, sampling, use_tqdm=False)
+        seconds = time.monotonic() - start
+        told[run["name"]] = {
+            "prompts": len(prompts),
+            "seconds": round(seconds, 2),
+            "prompts_per_second": round(len(prompts) / seconds, 2),
+        }
     sys.stdout.write(json.dumps(told) + "\n")
 
 

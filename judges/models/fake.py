@@ -29,6 +29,7 @@ from judges.layout import (
 )
 from judges.model import Capabilities, Choice, Completion, Failure, ModelPrompt, Sampling
 from judges.models.fake_critiques import FakeCritiques, answer_request
+from judges.models.fake_writing import cut, write
 from judges.records import Probability, Reason, Record
 
 TASTES = ("shorter", "longer", "contains:TEXT", "avoids:TEXT", "random", "indifferent")
@@ -39,17 +40,6 @@ _TASTE_WORDS = (
     (r"\b(?:avoid|avoids|omit|omits) \"([^\"]+)\"", "avoids:{}"),
 )
 _TYPICAL_WORDS = 20
-_SUBJECTS = ("rivers", "old towns", "teachers", "winter gardens", "many people", "small boats")
-_VERBS = ("carry", "remember", "trade", "build", "need", "listen to")
-_OBJECTS = ("warm bread", "quiet stories", "fresh water", "good tools", "each other", "new seeds")
-_ENDINGS = (
-    "",
-    " in spring",
-    " because the roads are long",
-    " without much noise",
-    " when it rains",
-)
-_OPENINGS = ("", "", "", "Certainly! ", "Great question! ", "I'm sorry, but ", "In short, ")
 
 
 class FakeSettings(Record):
@@ -161,7 +151,7 @@ class FakeModel:
             lambda request: _taste_name(self.settings, request),
             rng,
         )
-        return _cut(_write(rng) if text is None else text, rng, sampling)
+        return cut(write(rng) if text is None else text, rng, sampling)
 
 
 def _check_taste(taste: str) -> None:
@@ -304,27 +294,3 @@ def _taste_name(settings: FakeSettings, principle: str) -> str:
         if match := re.search(pattern, principle, re.IGNORECASE):
             return taste.format(*match.groups())
     return "random"
-
-
-def _write(rng: random.Random) -> str:
-    """One to six sentences."""
-    sentences = [_sentence(rng) for _ in range(rng.randint(1, 6))]
-    return rng.choice(_OPENINGS) + " ".join(sentences)
-
-
-def _cut(text: str, rng: random.Random, sampling: Sampling) -> Completion:
-    """A text as a completion, cut off where it is too long; a word is a token."""
-    words = text.split()
-    kept = words[: sampling.max_tokens]
-    logprobs = tuple(-rng.expovariate(1.0) for _ in kept) if sampling.logprobs else ()
-    return Completion(
-        text=text if len(kept) == len(words) else " ".join(kept),
-        finish_reason="stop" if len(kept) == len(words) else "length",
-        tokens=len(kept),
-        logprobs=logprobs,
-    )
-
-
-def _sentence(rng: random.Random) -> str:
-    words = [rng.choice(part) for part in (_SUBJECTS, _VERBS, _OBJECTS)]
-    return f"{' '.join(words).capitalize()}{rng.choice(_ENDINGS)}{rng.choice('...!?')}"
