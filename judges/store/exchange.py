@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from judges.errors import ConfigError, DataError
 from judges.records import Question, Vote
+from judges.store.database_errors import database_errors
 from judges.store.files import (
     Entry,
     StoredText,
@@ -22,7 +23,7 @@ from judges.store.files import (
     write_jsonl_export,
     write_parquet_export,
 )
-from judges.store.schema import LIST, NO_TEXT, database_errors, texts, votes
+from judges.store.schema import LIST, NO_TEXT, texts, votes
 from judges.store.texts import bodies_of, digests_of
 from judges.store.vote_store import VoteStore, named_texts, vote_of_row
 

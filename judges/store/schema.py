@@ -35,17 +35,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import ArgumentError
 
 from judges.errors import ConfigError, DataError
+from judges.store.database_errors import LOCK_WAIT_S, database_errors
 
 SCHEMA_VERSION = 2
 """2: votes name the rationale they came with."""
 PARTITIONS = 16
 """Hash partitions of the votes on PostgreSQL; a table of 10^8 votes stays at 10^7 in each."""
-LOCK_WAIT_S = 60
-"""How long a writer waits for another one before it gives up."""
 PAGE_BYTES = 8192
 CREATION_LOCK = 0x63686172746572
 """PostgreSQL advisory lock under which the tables are created: `charter` in ASCII."""
@@ -263,51 +261,3 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes: all of it is kept, or nothing."""
     with engine.execution_options(charter_writes=True).begin() as connection:
         yield connection
-
-
-_CAUSES = (
-    (
-        ("disk is full", "No space left", "DiskFull"),
-        "disk is full",
-        "free some space and run the same command again; what was stored before is intact",
-    ),
-    (
-        ("disk I/O error",),
-        "disk cannot be written (over quota, over a limit, or failing)",
-        "make room and run the same command again; what was stored before is intact",
-    ),
-    (
-        ("database is locked", "table is locked"),
-        f"database stayed locked for {LOCK_WAIT_S} s",
-        "wait until the other command has finished, then run the same command again",
-    ),
-    (
-        ("not a database", "malformed"),
-        "file is damaged or is no SQLite database",
-        "restore it, or name another file",
-    ),
-    (
-        ("unable to open", "readonly", "read-only"),
-        "database cannot be opened",
-        "check the path and that you may write there",
-    ),
-)
-
-
-@contextmanager
-def database_errors(engine: Engine) -> Iterator[None]:
-    """Whatever the driver raises inside, as a DataError that says where and what to do."""
-    try:
-        yield
-    except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        what, remedy = _explain(" ".join(f"{type(cause).__name__}: {cause}".split()))
-        raise DataError(f"{engine.url.render_as_string()}: {what}; {remedy}") from error
-
-
-def _explain(seen: str) -> tuple[str, str]:
-    """What went wrong, and what to do about it."""
-    for marks, what, remedy in _CAUSES:
-        if any(mark in seen for mark in marks):
-            return what, remedy
-    return seen, "check that the database is there and running"

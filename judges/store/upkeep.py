@@ -9,7 +9,8 @@ from sqlalchemy import Connection, TextClause, func, select, text, update
 from judges.canonical import canonical_json
 from judges.errors import DataError
 from judges.records import Record
-from judges.store.schema import database_errors, texts, votes, writing
+from judges.store.database_errors import database_errors
+from judges.store.schema import texts, votes, writing
 from judges.store.texts import bodies_of, chunks, decode, digests_of, encode
 from judges.store.vote_store import VoteStore
 

@@ -19,15 +19,8 @@ from judges.canonical import canonical_json, text_digest
 from judges.errors import DataError
 from judges.records import Question, Vote
 from judges.store.columns import VoteColumns, read_columns
-from judges.store.schema import (
-    LIST,
-    NO_TEXT,
-    database_errors,
-    database_url,
-    open_database,
-    votes,
-    writing,
-)
+from judges.store.database_errors import database_errors
+from judges.store.schema import LIST, NO_TEXT, database_url, open_database, votes, writing
 from judges.store.texts import bodies_of, chunks, encode, intern, known_ids
 
 Key = tuple[int, int, int, int, int, int]

@@ -79,6 +79,7 @@ ANSWERS = st.one_of(
             "prompt_tokens": st.integers(0, 2**31 - 1),
             "cached_tokens": st.integers(0, 2**31 - 1),
             "provenance": st.text(max_size=9),
+            "rationale": st.none() | st.text(max_size=9),
         }
     ),
     st.fixed_dictionaries(

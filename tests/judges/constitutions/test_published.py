@@ -30,7 +30,7 @@ def test_a_published_version_is_refused_once_it_is_changed(shelf: Path) -> None:
     assert load_constitution("brevity", [shelf]).reference == "brevity@0.1.0"
     path = write(shelf, "brevity@0.1.0", "longer")
     message = refusal("brevity", shelf)
-    assert message.startswith(f"{path}: brevity@0.1.0 is published with digest ")
+    assert message.startswith(f"{path}:3:2: brevity@0.1.0 is published with digest ")
     assert "save it as a new version" in message
 
 

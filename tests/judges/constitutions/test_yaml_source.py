@@ -83,16 +83,17 @@ def test_a_fault_is_named_with_line_and_remedy(content: str, position: str, reme
 
 def test_what_is_not_utf_8_is_named_with_its_line() -> None:
     assert refusal(b"a: 1\nb: \xe9t\xe9\n") == (
-        "f.yaml:2: byte 0xe9 is not UTF-8; save the file as UTF-8"
+        "f.yaml:2:4: byte 0xe9 is not UTF-8; save the file as UTF-8"
     )
 
 
 def test_a_control_character_is_named_with_its_line() -> None:
-    assert refusal("a: 1\nb: \x1b[31m\n") == "f.yaml:2: control character U+001B; remove it"
+    assert refusal("a: 1\nb: \x1b[31m\n") == "f.yaml:2:4: control character U+001B; remove it"
 
 
 def test_a_large_file_is_refused_before_it_is_read() -> None:
-    assert "is larger than 1 MiB" in refusal(b"a" * (MAX_BYTES + 1))
+    lines = b"a" * (MAX_BYTES - 10) + b"\n" + b"b" * 5_000_000
+    assert refusal(lines).startswith("f.yaml:2:10: the file is larger than 1 MiB")
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read() -> None:

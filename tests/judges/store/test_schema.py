@@ -185,3 +185,18 @@ def test_a_read_only_store_is_named(sqlite_url: str, tmp_path: Path) -> None:
             store.add(*cast("another"))
     finally:
         tmp_path.chmod(0o755)
+
+
+def test_a_store_of_version_1_is_brought_up_to_date(database_url: str) -> None:
+    made = cast("old")
+    with VoteStore.open(database_url) as store:
+        store.add(*made)
+    run_sql(database_url, "ALTER TABLE votes DROP COLUMN rationale_id")
+    run_sql(database_url, "UPDATE charter_store SET version = 1")
+    with VoteStore.open(database_url) as store:
+        assert list(store.get([vote.question for vote in made.votes]).values()) == made.votes
+        thought = cast("new", rationale="because")
+        store.add(*thought)
+        assert store.get([thought.votes[0].question])[thought.votes[0].question].rationale
+    with VoteStore.open(database_url):
+        pass
