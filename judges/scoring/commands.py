@@ -1,4 +1,4 @@
-"""The verb `score`: its flags; its work is imported when it runs."""
+"""The verbs score and fit-statements: their flags; their work is imported when one runs."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from judges.commands import Verbs, add_judge_flags, add_verb, later, share
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add score to the command line."""
+    """Add score and fit-statements to the command line."""
     parser = add_verb(
         verbs,
         "score",
@@ -29,4 +29,20 @@ def add_verbs(verbs: Verbs) -> None:
         metavar="SHARE",
         help="exit 3 when a larger share of items has no score at all (0.1)",
     )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="fitted by `charter fit-statements`: adds a reward to each completion",
+    )
     add_judge_flags(parser)
+    fit = add_verb(
+        verbs,
+        "fit-statements",
+        "Fit weights of a constitution's propositions so that they order completions as ranked",
+        later("run_fit_statements", "judges.scoring.verbs"),
+    )
+    fit.add_argument("--scores", type=Path, required=True, help="output of `charter score`")
+    fit.add_argument("--rankings", type=Path, required=True, help="output of `charter rank`")
+    fit.add_argument("--output", type=Path, required=True, help="weights file to write (JSON)")
+    fit.add_argument("--seed", type=int, default=0, help="puts prompts into folds (0)")
