@@ -12,8 +12,10 @@ Verbs = Any  # argparse's own type for sub-parsers is private
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs from sample to votes to the command line."""
+    from judges.audit.commands import add_verbs as add_audit_verb
     from judges.benchmarks.commands import add_verbs as add_benchmark_verb
     from judges.cards.commands import add_verbs as add_card_verb
+    from judges.constitutions.commands import add_verbs as add_constitution_verbs
     from judges.critiques.commands import add_verbs as add_critique_verbs
     from judges.ranking_commands import add_verbs as add_ranking_verbs
     from judges.scoring.commands import add_verbs as add_score_verb
@@ -25,7 +27,8 @@ def add_verbs(verbs: Verbs) -> None:
     add_score_verb(verbs)
     add_tamper_verb(verbs)
     add_card_verb(verbs)
-    _add_constitution(verbs)
+    add_audit_verb(verbs)
+    add_constitution_verbs(verbs)
     _add_votes(verbs)
     add_benchmark_verb(verbs)
 
@@ -123,23 +126,6 @@ def _add_sample(verbs: Verbs) -> None:
     )
     parser.add_argument("--system", help="system turn put before prompts that have none")
     add_sampling_flags(parser, n=4)
-
-
-def _add_constitution(verbs: Verbs) -> None:
-    parser = add_verb(verbs, "constitution", "List, show, lint and test constitutions", no_verb)
-    inner = parser.add_subparsers(metavar="VERB", required=True)
-    add_verb(inner, "list", "List the constitutions there are", later("run_constitution_list"))
-    for name, help_text in (
-        ("show", "Print a constitution with its parents resolved, and its digests"),
-        ("lint", "Check a constitution file and its style"),
-        ("test", "Run the golden tests: does a judge prefer what should be better?"),
-    ):
-        verb = add_verb(inner, name, help_text, later(f"run_constitution_{name}"))
-        verb.add_argument("reference", metavar="REFERENCE", help="name@version, name, or path")
-        if name == "test":
-            add_judge_flags(verb)
-        if name in ("show", "test"):
-            verb.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_votes(verbs: Verbs) -> None:

@@ -5,7 +5,7 @@ exactly where the judge's tokenizer is at hand; a token that prompts share count
 Seconds come from votes that the store holds already, where it holds some of the same judge.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,8 +64,13 @@ def estimate(
     pairs: Pairs | FewPairs = "all",
     method: Method | None = None,
     prices: dict[str, Prices] | None = None,
+    only: Container[str] | None = None,
 ) -> list[JudgeEstimate]:
-    """What ranking the items will cost at most, a judge at a time. Cost: no model call."""
+    """What ranking the items will cost at most, a judge at a time; `only` for some questions.
+
+    `only` holds digests of texts and scopes: what an edit of a constitution costs. Cost: no model
+    call.
+    """
     method = method or Method()
     ballot = ballot_maker(judges, constitution, method)
     matter = Matter.of(items, constitution, judges, method.kind)
@@ -76,6 +81,8 @@ def estimate(
             fixed = judged_pairs(made, pairs) if isinstance(pairs, str) else None
             wanted = questions(made, constitution, fixed)
             asked |= dict.fromkeys(_within_budget(wanted, made.completions, pairs))
+    if only is not None:
+        asked = {question: None for question in asked if question.principle in only}
     stored = store.get(list(asked))
     return [
         _of_judge(judge, list(asked), stored.keys(), matter, store, (prices or {}).get(judge.name))

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -10,14 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from judges.canonical import text_digest
-from judges.constitutions.files import list_constitutions, load_constitution
-from judges.constitutions.lint import lint_constitution
 from judges.errors import ConfigError
-from judges.golden import GoldenResult, run_golden_tests
-from judges.intervals import wilson
 from judges.items import load_prompts
 from judges.jsonl import Journal, read_text
-from judges.judge_files import open_judges
 from judges.model import Sampling
 from judges.progress import progress, say
 from judges.records import Item
@@ -90,68 +84,6 @@ def say_resumed(done: int, total: int, output: Path) -> None:
     """Tell how much of an output was already there."""
     if done:
         say(f"{output}: {done} of {total} are done already")
-
-
-def run_constitution_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb's form
-    """`charter constitution list`"""
-    for file in list_constitutions():
-        constitution = load_constitution(str(file.path))
-        n = len(constitution.principles)
-        emit(f"{constitution.reference:32} {n:3} principles  {constitution.title}")
-    return 0
-
-
-def run_constitution_show(options: argparse.Namespace) -> int:
-    """`charter constitution show`"""
-    constitution = load_constitution(options.reference)
-    if options.json:
-        emit(constitution.model_dump_json(indent=2))
-        return 0
-    emit(f"{constitution.reference}  {constitution.title}  ({constitution.licence})")
-    emit(f"digest {constitution.digest}")
-    for name, value in constitution.digests.model_dump().items():
-        emit(f"  {name:10} {value}")
-    for principle in constitution.principles:
-        what = principle.text or f"rule {principle.rule.model_dump() if principle.rule else ''}"
-        emit(f"\n{principle.id}  [{principle.tier}, weight {principle.weight:g}]")
-        emit(f"  {what}")
-        if principle.applies_when:
-            emit(f"  applies when: {principle.applies_when}")
-    return 0
-
-
-def run_constitution_lint(options: argparse.Namespace) -> int:
-    """`charter constitution lint`"""
-    constitution = load_constitution(options.reference)
-    findings = lint_constitution(constitution)
-    for finding in findings:
-        emit(str(finding))
-    say(f"{constitution.reference}: loads; {len(findings)} findings")
-    return 0
-
-
-def run_constitution_test(options: argparse.Namespace) -> int:
-    """`charter constitution test`: exit code 1 when a test is not passed."""
-    constitution = load_constitution(options.reference)
-
-    async def run() -> list[GoldenResult]:
-        async with AsyncExitStack() as stack:
-            judges = await open_judges(options.judge, stack)
-            return await run_golden_tests(constitution, judges, store)
-
-    with VoteStore.open(options.store) as store:
-        results = asyncio.run(run())
-    passed = sum(result.passed for result in results)
-    low, high = wilson(passed, len(results))
-    if options.json:
-        emit(json.dumps([result.model_dump() for result in results], indent=2))
-    else:
-        for result in results:
-            p = "unscored" if result.p is None else f"p {result.p:.3f}"
-            mark = "pass" if result.passed else "FAIL"
-            emit(f"{mark}  {result.principle}:{result.test}  {p}")
-    say(f"passed {passed} of {len(results)} (95 % interval {low:.2f} to {high:.2f})")
-    return 0 if passed == len(results) else 1
 
 
 def run_stats(options: argparse.Namespace) -> int:

@@ -8,15 +8,17 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from judges.constitutions import published
 from judges.constitutions.constitution import NUMBER, SLUG, VERSION, Constitution, Principle
 from judges.constitutions.misfits import misfits
-from judges.constitutions.published import published_digests, refuse_changed
 from judges.constitutions.yaml_source import MAX_BYTES, YamlSource, read_yaml
 from judges.errors import ConstitutionError
+from judges.progress import say
 from judges.records import Record
 from judges.suggest import did_you_mean
 
@@ -66,19 +68,36 @@ def list_constitutions(folders: Sequence[Path] | None = None) -> tuple[Constitut
     return tuple(sorted(files, key=lambda file: (file.name, file.order)))
 
 
-def load_constitution(reference: str, folders: Sequence[Path] | None = None) -> Constitution:
+def load_constitution(
+    reference: str, folders: Sequence[Path] | None = None, *, warn: bool = True
+) -> Constitution:
     """The constitution that a reference means now, parents resolved, checked throughout.
 
     References: `name@1.0.0`, `name@1` (newest 1.x), `name` (newest), `sha256:<hex>` of the overall
-    digest, or a path.
+    digest, or a path. A deprecated version loads; `warn` says so on stderr, once a process.
     Raises: ConstitutionError, one line for each fault: file, line, reason and remedy.
     """
     library = _Library(folders)
     if reference.startswith("sha256:"):
-        return library.by_digest(reference.removeprefix("sha256:").lower())
-    if reference.endswith((".yaml", ".yml")) or "/" in reference or os.sep in reference:
-        return library.load(Path(reference))
-    return library.load(library.find(reference))
+        constitution = library.by_digest(reference.removeprefix("sha256:").lower())
+    else:
+        constitution = library.load(library.path(reference))
+    for used in (constitution.reference, *constitution.extends) if warn else ():
+        if used in library.deprecated:
+            _say_deprecated(used, library.deprecated[used])
+    return constitution
+
+
+def find_constitution(reference: str, folders: Sequence[Path] | None = None) -> Path:
+    """The file that a reference means, unread; a digest is no such reference."""
+    return _Library(folders).path(reference)
+
+
+@cache
+def _say_deprecated(reference: str, deprecation: published.Deprecation) -> None:
+    """Cached, so that it is said once."""
+    instead = f"; use {deprecation.successor}" if deprecation.successor else ""
+    say(f"{reference} is deprecated: {deprecation.reason}{instead}")
 
 
 def parse_constitution(
@@ -98,6 +117,13 @@ class _Library:
         self.folders = constitution_folders() if folders is None else tuple(map(Path, folders))
         self.files = list_constitutions(self.folders)
         self.loaded: dict[Path, Constitution] = {}
+        self.deprecated: dict[str, published.Deprecation] = {}
+
+    def path(self, reference: str) -> Path:
+        """The file that a reference other than a digest means."""
+        if reference.endswith((".yaml", ".yml")) or "/" in reference or os.sep in reference:
+            return Path(reference)
+        return self.find(reference)
 
     def find(self, reference: str) -> Path:
         """The file that a name with all, some or none of its version means."""
@@ -162,7 +188,9 @@ class _Library:
                 _refuse_misplaced(own, source, path)
             constitution = self.resolve(own, source, chain)
             if shelved:
-                refuse_changed(constitution, published_digests(folder), str(path))
+                where = source.position(("version",))
+                published.refuse_changed(constitution, published.published_digests(folder), where)
+                self.deprecated |= published.deprecations(folder)
             self.loaded[path] = constitution
         return self.loaded[path]
 

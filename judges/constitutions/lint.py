@@ -1,6 +1,7 @@
 """What a constitution's author may want to look at again: all of it allowed, little of it meant.
 
-A finding is a warning. Nothing here changes what a constitution means or whether it loads.
+A finding is a warning. Nothing here changes what a constitution means or whether it loads; two
+checks forbid publishing.
 """
 
 import re
@@ -29,6 +30,8 @@ Check = Literal[
     "no-description",
 ]
 
+FORBIDDING: tuple[Check, ...] = ("same-answers", "slow-pattern")
+"""A test that no judge can pass, and a rule that may never end."""
 MOST_WORDS = 60
 """Longer texts blur the vote, and every vote on every pair pays for them."""
 _PARSER: Any = import_module("re._parser")  # nothing public shows how a pattern was read
@@ -47,6 +50,17 @@ class Finding(Record):
     """The id it is about; none for the constitution as a whole."""
     message: str
     """What was seen, and what to do."""
+
+    @property
+    def forbids(self) -> bool:
+        """Whether it keeps a version from being published, as nobody can have meant it."""
+        return self.check in FORBIDDING
+
+    @property
+    def sentence(self) -> str:
+        """What it is about, what was seen, and the check's name."""
+        about = f"principle {self.principle!r}" if self.principle else "the constitution"
+        return f"{about} {self.message} ({self.check})"
 
 
 def lint_constitution(constitution: Constitution) -> list[Finding]:

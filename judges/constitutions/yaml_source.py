@@ -87,7 +87,10 @@ def read_yaml(content: bytes, where: str) -> YamlSource:
     Raises: ConstitutionError naming file, line, column and remedy.
     """
     if len(content) > MAX_BYTES:
-        raise ConstitutionError(f"{where}: is larger than 1 MiB; split it up with `extends`")
+        place = _position(content[:MAX_BYTES].decode("utf-8", "replace"), where)
+        raise ConstitutionError(
+            f"{place}: the file is larger than 1 MiB, which ends here; split it up with `extends`"
+        )
     text = _decoded(content, where)
     _refuse_unprintable(text, where)
     reader = _Reader(YamlSource(where), YAML(typ="safe", pure=True).parse(text))
@@ -102,18 +105,25 @@ def _decoded(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        byte = content[error.start]
+        read = error.object  # without the byte order mark, where there was one
+        place = _position(read[: error.start].decode("utf-8"), where)
+        byte = read[error.start]
         raise ConstitutionError(
-            f"{where}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+            f"{place}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
         ) from error
 
 
 def _refuse_unprintable(text: str, where: str) -> None:
     if found := UNPRINTABLE.search(text):
-        line = text.count("\n", 0, found.start()) + 1
+        place = _position(text[: found.start()], where)
         code = f"U+{ord(found[0]):04X}"
-        raise ConstitutionError(f"{where}:{line}: control character {code}; remove it")
+        raise ConstitutionError(f"{place}: control character {code}; remove it")
+
+
+def _position(before: str, where: str) -> str:
+    """`file:line:column` of what comes after a text."""
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return f"{where}:{line}:{column}"
 
 
 class _Reader:

@@ -142,7 +142,9 @@ def test_a_file_says_what_it_is_called(tmp_path: Path, top: dict[str, Any], expe
     ("content", "expected"),
     [
         pytest.param(b"name: \xff\n", ":1:7: byte 0xff is not UTF-8", id="not UTF-8"),
-        pytest.param(b"# " + b"x" * MAX_BYTES, ":1:1048577: the file is larger than 1 MiB", id="too large"),
+        pytest.param(
+            b"# " + b"x" * MAX_BYTES, ":1:1048577: the file is larger than 1 MiB", id="too large"
+        ),
         pytest.param(b"a: &x [1]\nb: [*x, *x]\n", ":1:4: anchors (&)", id="a YAML bomb"),
         pytest.param(b"", ":1: the file is empty", id="empty"),
     ],

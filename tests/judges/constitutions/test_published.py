@@ -1,5 +1,6 @@
 """A published version never changes, and never goes away."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_a_version_is_published_once(shelf: Path) -> None:
     with pytest.raises(ConstitutionError, match="is published with digest"):
         record_digest(changed, shelf)
     assert published_digests(shelf) == before
+
+
+def test_who_publish_at_once_lose_nothing(shelf: Path) -> None:
+    made = load_constitution("brevity", [shelf])
+    versions = [made.model_copy(update={"version": f"0.1.{number}"}) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda each: record_digest(each, shelf), versions))
+    assert published_digests(shelf) == {each.reference: each.digest for each in versions}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"a@1.0.0": 5}', "\xff"])
