@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from judges.collective.commands import add_verbs as add_collect_verb
 from judges.commands import Verbs, add_judge_flags, add_verb, later, no_verb
 from judges.diagnostics.commands import add_verbs as add_diagnostic_verbs
+from judges.inference.commands import add_verbs as add_infer_verb
 
 WORK = "judges.constitutions.verbs"
 LIFE = "judges.constitutions.lifecycle_verbs"
@@ -22,6 +24,8 @@ def add_verbs(verbs: Verbs) -> None:
     _add_publish(inner)
     _add_exchange(inner)
     add_diagnostic_verbs(inner)
+    add_infer_verb(inner)
+    add_collect_verb(inner)
 
 
 def _add_readers(inner: Verbs) -> None:

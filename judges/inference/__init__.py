@@ -1,0 +1,1 @@
+"""Principles inferred from preferences: proposed, clustered, voted on, selected, written."""
