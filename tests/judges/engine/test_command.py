@@ -30,6 +30,12 @@ def pairs(command: tuple[str, ...]) -> set[tuple[str, str]]:
     [
         pytest.param("cpu", "--enforce-eager", "--gpu-memory-utilization", id="CPU build"),
         pytest.param("gpu", "--gpu-memory-utilization", "--enforce-eager", id="GPU build"),
+        pytest.param(
+            "cpu", "--no-enable-chunked-prefill", "--enable-chunked-prefill", id="whole prompts"
+        ),
+        pytest.param(
+            "gpu", "--gpu-memory-utilization", "--no-enable-chunked-prefill", id="parts of prompts"
+        ),
     ],
 )
 def test_each_build_has_its_flags(build: Build, flag: str, lacking: str) -> None:

@@ -283,5 +283,12 @@ async def test_a_real_engine_does_what_the_transports_assume(
     }
     assert isinstance(by_chat[8], Failure)
     assert by_chat[8].reason == "too_long"
+    # Seeded prompts that do not fit one step together: read in parts, they would end a CPU engine.
+    long = [
+        ModelPrompt(messages=(Message(role="user", content=f"{n} " + "tea and cake " * 200),))
+        for n in range(8)
+    ]
+    drawn = await model.complete(long, Sampling(max_tokens=2, seed=1))
+    assert all(not isinstance(one, Failure) for one in drawn)
     await model.close()
     await chat.close()
