@@ -7,6 +7,7 @@ reweighing itself. What is carried over unchanged is copied as bytes.
 import gc
 import multiprocessing
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -81,8 +82,9 @@ def _reweighed(
         return
     url = store.engine.url.render_as_string(hide_password=False)
     workers = min(WORKERS, os.cpu_count() or 1)
-    # Spawned, not forked: a fork would share open connections.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    # A fork starts at once, but may stop for ever where other threads held a lock.
+    way = "fork" if threading.active_count() == 1 else "spawn"
+    with ProcessPoolExecutor(workers, multiprocessing.get_context(way)) as pool:
         flying: deque[Future[tuple[bytes, Counter[str]]]] = deque()
         for part in chain(begun, parts):
             flying.append(pool.submit(_reweigh_there, part, str(source), constitution, url))
@@ -95,7 +97,7 @@ def _reweighed(
 def _reweigh_there(
     part: Part, source: str, constitution: Constitution, url: str
 ) -> tuple[bytes, Counter[str]]:
-    """As `_reweigh_part`, in a process of its own."""
+    """As `_reweigh_part`, in a process of its own, with a connection of its own."""
     with VoteStore.open(url) as store:
         return _reweigh_part(part, source, constitution, store)
 

@@ -1,13 +1,12 @@
 """Seconds and peak memory of `charter reweigh`, and the ratio to a plain read of the rows."""
 
 import json
-import multiprocessing
 import random
 import re
+import resource
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,35 +113,23 @@ def _plain(folder: Path) -> int:
         return len(connection.execute(query).fetchall())
 
 
-def _peak_mib(process: int | str = "self") -> float:
-    """Peak memory of a process. Not `ru_maxrss`: a child starts with its parent's there."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    except OSError:
-        return 0.0
-    return int(found.group(1)) / 1024 if found else 0.0
-
-
-def _watch_children(peaks: dict[int, float], done: threading.Event) -> None:
-    """Note the peak memory of every process that this one starts, until done."""
-    while not done.wait(0.05):
-        for child in multiprocessing.active_children():
-            if child.pid:
-                peaks[child.pid] = max(peaks.get(child.pid, 0.0), _peak_mib(child.pid))
+def _peak_mib() -> float:
+    """Peak memory of this process. Not `ru_maxrss`: a child starts with its parent's there."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found.group(1)) / 1024 if found else float("nan")
 
 
 def measure(what: str, folder: Path) -> None:
     """Print the seconds after start-up and the peak memory of this process and its children."""
-    peaks: dict[int, float] = {}
-    done = threading.Event()
-    watcher = threading.Thread(target=_watch_children, args=(peaks, done), daemon=True)
-    watcher.start()
     start = time.monotonic()
     {"reweigh": _reweigh, "plain": _plain}[what](folder)
     seconds = time.monotonic() - start
-    done.set()
-    peak = _peak_mib() + sum(peaks.values())
-    told = {"seconds": round(seconds, 2), "peak_mib": round(peak), "processes": 1 + len(peaks)}
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    told = {
+        "seconds": round(seconds, 2),
+        "peak_mib": round(_peak_mib()),
+        "peak_mib_of_the_largest_child": round(largest),
+    }
     sys.stdout.write(json.dumps(told) + "\n")
 
 

@@ -87,3 +87,28 @@ def test_broken_bytes_are_named(tmp_path: Path, store: VoteStore) -> None:
 @pytest.mark.parametrize("votes", [None, [], "x", {}, {"conversation": 1}], ids=repr)
 def test_a_row_that_names_no_votes_has_no_ballot(votes: Any) -> None:
     assert ballot_in({"id": "a", "votes": votes}) is None
+
+
+async def test_divided_among_processes_the_file_is_the_same(
+    tmp_path: Path, store: VoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ranked(tmp_path, store)
+    source, edited = tmp_path / "r.jsonl", constitution(SHORTER, {**HONEST, "weight": 9.0})
+    whole = reweigh_file(source, edited, store, tmp_path / "whole.jsonl")
+    monkeypatch.setattr("judges.ranking_files.CHUNK", 2)
+    parts = reweigh_file(source, edited, store, tmp_path / "parts.jsonl")
+    assert parts == whole
+    assert (tmp_path / "parts.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+async def test_a_broken_line_in_another_process_is_named_and_nothing_is_written(
+    tmp_path: Path, store: VoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ranked(tmp_path, store)
+    source = tmp_path / "r.jsonl"
+    lines = source.read_bytes().splitlines(keepends=True)
+    source.write_bytes(b"".join([*lines[:5], b'{"id": "x"}\n', *lines[5:]]))
+    monkeypatch.setattr("judges.ranking_files.CHUNK", 2)
+    with pytest.raises(DataError, match=r"r\.jsonl:6: no ranking line"):
+        reweigh_file(source, UNDER, store, tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
