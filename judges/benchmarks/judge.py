@@ -13,12 +13,13 @@ import orjson
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
 from judges.benchmarks.own_process import measured
 from judges.cost import least_tokens
+from judges.engine.command import engine_build, engine_environment, resolve
 from judges.errors import ConfigError
 from judges.judge import Judge, Method
 from judges.judge_files import open_judges
 from judges.layout import PREFILL
 from judges.models.openai import OpenAIModel
-from judges.policies import model_folder
+from judges.policies import engine_for, model_folder
 from judges.progress import progress, say
 from judges.rank import ballot_maker, rank
 from judges.ratings import rating_form, rating_prompts
@@ -56,7 +57,8 @@ async def _benchmark_judge(prompts: int, folder: Path) -> dict[str, Any]:
         many = await _timed_rank(made_up_items(prompts, "many"), PRINCIPLES, judge, folder)
         say(f"{PRINCIPLES} principles: {many}")
         runs = [("pair", made_up_items(min(PAIRED_PROMPTS, prompts), "paired"), PRINCIPLES)]
-        runs += [(kind, made_up_items(MODE_PROMPTS, kind), MODE_PRINCIPLES) for kind in MODES]
+        few = min(MODE_PROMPTS, prompts)
+        runs += [(kind, made_up_items(few, kind), MODE_PRINCIPLES) for kind in MODES]
         ours, plain_runs = {}, []
         for kind, items, principles in runs:
             method = Method(kind=kind)
@@ -145,4 +147,7 @@ def _plain_vllm(runs: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     """The same token ids through `vllm.LLM.generate`, in a process of its own."""
     request = folder / "plain.json"
     request.write_bytes(orjson.dumps({"model": str(model_folder(None)), "runs": runs}))
-    return measured("judges.benchmarks.plain_vllm", str(request))
+    # With our engine's threads and cache: by itself, vLLM takes one thread and most of the memory.
+    build = engine_build()
+    environment = engine_environment(resolve(engine_for(None), build), build)
+    return measured("judges.benchmarks.plain_vllm", str(request), environment=environment)
