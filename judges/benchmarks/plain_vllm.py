@@ -25,7 +25,10 @@ def main(request: Path) -> None:
     told = {}
     for run in asked["runs"]:
         sampling = SamplingParams(
-            max_tokens=1, temperature=0, logprobs=0, logprob_token_ids=run["options"]
+            max_tokens=1,
+            temperature=0,
+            logprobs=len(run["options"]),
+            logprob_token_ids=run["options"],
         )
         prompts = [{"prompt_token_ids": ids} for ids in run["ids"]]
         start = time.monotonic()
