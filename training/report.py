@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from judges.canonical import canonical_json
 from judges.constitutions.constitution import Constitution, Principle
 from judges.jsonl import replacing
+from judges.pages import page_environment
 from judges.preferences import PreferenceCounts
 from judges.records import Probability, Record
 from training.evaluate import Evaluation, PolicyText, WinRate
@@ -132,13 +133,7 @@ def page(report: DemoReport, drawn: Mapping[str, str | None]) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(HERE)
     environment.filters.update(
         percent=percent,
         span=span,

@@ -3,16 +3,14 @@
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from judges.audit.findings import fades
 from judges.audit.report import AuditReport, FeatureReport
-from judges.cards import page as card_page
 from judges.cards.plots import Mark, interval_figure
+from judges.pages import page_environment, percent, render_page
 
 HERE = Path(__file__).parent
-CARDS = Path(card_page.__file__).parent
 MOST_MARKS = 24
 
 
@@ -20,20 +18,15 @@ def audit_page(report: AuditReport) -> str:
     """The audit's page; equal audits give equal bytes. Texts in it are data, and escaped."""
     errors = sum(one.severity == "error" for one in report.findings)
     warnings = sum(one.severity == "warning" for one in report.findings)
-    html = (
-        _environment()
-        .get_template("audit.html.jinja")
-        .render(
-            report=report,
-            css=Markup((CARDS / "card.css").read_text("utf-8")),
-            headline=_headline(errors, warnings),
-            bad=errors > 0,
-            figures={name: svg and Markup(svg) for name, svg in figures(report).items()},
-            favoured=[one for one in (*report.style, *report.phrases) if one.favours],
-        )
+    return render_page(
+        _environment(),
+        "audit.html.jinja",
+        figures(report),
+        report=report,
+        headline=_headline(errors, warnings),
+        bad=errors > 0,
+        favoured=[one for one in (*report.style, *report.phrases) if one.favours],
     )
-    html = html.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return html.translate(card_page.CONTROLS)
 
 
 def _headline(errors: int, warnings: int) -> str:
@@ -76,19 +69,9 @@ def _bands(report: AuditReport) -> list[Mark]:
     return marks
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\u00a0%"
-
-
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=_percent)
+    environment = page_environment(HERE)
+    environment.filters.update(percent=percent)
     environment.tests.update(fading=fades)
     return environment

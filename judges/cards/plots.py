@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, ParamSpec
 from judges.calibration.abstention import AbstentionRule, CoveragePoint
 from judges.calibration.estimates import Estimate
 from judges.calibration.metrics import ReliabilityPoint
+from judges.pages import percent
 
 WIDTH = 800
 ROW = 27
@@ -149,13 +150,13 @@ def coverage_figure(points: Sequence[CoveragePoint], rule: AbstentionRule | None
     low, high = ([getattr(point.accuracy, end) for point in points] for end in ("low", "high"))
     axes.fill_between(x, low, high, color=MAIN, alpha=0.15, linewidth=0)
     axes.plot(x, [point.accuracy.value for point in points], color=MAIN, marker="o", markersize=4)
-    told = f"From coverage {_percent(x[0])} to {_percent(x[-1])}."
+    told = f"From coverage {percent(x[0])} to {percent(x[-1])}."
     if rule is not None and rule.coverage is not None and rule.agreement is not None:
         at = (rule.coverage.value, rule.agreement.value)
         axes.plot(*at, marker="D", markersize=11, color=OTHER, linestyle="none",
                   label="guaranteed\nthreshold")  # fmt: skip
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
-        told += f" Guaranteed threshold at coverage {_percent(at[0])}."
+        told += f" Guaranteed threshold at coverage {percent(at[0])}."
     axes.set_xlabel("share of pairs the judge speaks on")
     axes.set_ylabel("share judged as people did")
     axes.set_xlim(-0.02, 1.02)
@@ -172,7 +173,7 @@ def _share_axis(limit: Callable[..., Any], ticks: Callable[..., Any], low: float
 def _reliability_told(before: Sequence[ReliabilityPoint], after: Sequence[ReliabilityPoint]) -> str:
     parts = []
     for label, points in (("Raw", before), ("After temperature", after)):
-        pairs = (f"{_percent(p.confidence)} sure, {_percent(p.accuracy.value)}" for p in points)
+        pairs = (f"{percent(p.confidence)} sure, {percent(p.accuracy.value)}" for p in points)
         parts.append(f"{label}: {'; '.join(pairs)} right.")
     return " ".join(parts)
 
@@ -180,11 +181,7 @@ def _reliability_told(before: Sequence[ReliabilityPoint], after: Sequence[Reliab
 def _told(one: Estimate | None) -> str:
     if one is None:
         return "not measured"
-    return f"{_percent(one.value)} ({_percent(one.low)} to {_percent(one.high)}, n {one.n})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{percent(one.value)} ({percent(one.low)} to {percent(one.high)}, n {one.n})"
 
 
 def _short(label: str) -> str:

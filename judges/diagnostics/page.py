@@ -1,17 +1,16 @@
 """Diagnosis and impact as one HTML file each: no script, no font and no image from elsewhere."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
-from judges.cards import page as cards_page
-from judges.cards.page import CONTROLS
 from judges.cards.plots import Mark, interval_figure
 from judges.diagnostics.diagnosis import Diagnosis
 from judges.diagnostics.impact_report import Impact
 from judges.diagnostics.plots import matrix_figure
+from judges.pages import page_environment, percent, render_page
 
 HERE = Path(__file__).parent
 STYLE = """
@@ -63,7 +62,7 @@ def findings(found: Diagnosis) -> list[str]:
     for one in found.principles:
         if one.dead and one.decides:
             told.append(
-                f"{one.id} is dead here: it decides at most {_percent(one.decides.high)} of pairs"
+                f"{one.id} is dead here: it decides at most {percent(one.decides.high)} of pairs"
             )
         if one.redundant_beside:
             told.append(
@@ -82,31 +81,14 @@ def findings(found: Diagnosis) -> list[str]:
 def _contradictions(found: Diagnosis) -> list[str]:
     return [
         f"{one.first} and {one.second} contradict each other on "
-        f"{_percent(one.contradiction.value)} of {one.n} pairs"
+        f"{percent(one.contradiction.value)} of {one.n} pairs"
         for one in found.relations
         if one.contradiction and one.contradiction.low > 0.1
     ]
 
 
-def _render(template: str, **given: object) -> str:
-    figures = given.pop("figures")
-    assert isinstance(figures, dict)
-    css = (Path(cards_page.__file__).parent / "card.css").read_text("utf-8") + STYLE
-    html = (
-        _environment()
-        .get_template(template)
-        .render(
-            css=Markup(css),
-            figures={name: svg and Markup(svg) for name, svg in figures.items()},
-            **given,
-        )
-    )
-    html = html.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return html.translate(CONTROLS)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\u00a0%"
+def _render(template: str, figures: Mapping[str, str | None], **given: object) -> str:
+    return render_page(_environment(), template, figures, more_style=STYLE, **given)
 
 
 def _cut(text: str, most: int = 1500) -> str:
@@ -115,12 +97,6 @@ def _cut(text: str, most: int = 1500) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=_percent, cut=_cut)
+    environment = page_environment(HERE)
+    environment.filters.update(percent=percent, cut=_cut)
     return environment
