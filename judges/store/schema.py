@@ -127,8 +127,7 @@ def open_database(url: URL) -> Engine:
     Raises: ConfigError without a PostgreSQL driver; DataError when the database cannot be reached
     or written, holds something else, or was written by a newer charter.
     """
-    is_file = url.get_backend_name() == "sqlite"
-    engine = _sqlite_engine(url) if is_file else _postgresql_engine(url)
+    engine = connect_database(url)
     try:
         with database_errors(engine):
             _ensure_tables(engine)
@@ -136,6 +135,15 @@ def open_database(url: URL) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def connect_database(url: URL) -> Engine:
+    """An engine on a database, whatever it holds; transactions that write say so by `writing`.
+
+    Raises: ConfigError without a PostgreSQL driver; DataError for a folder that cannot be made.
+    """
+    is_file = url.get_backend_name() == "sqlite"
+    return _sqlite_engine(url) if is_file else _postgresql_engine(url)
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -183,7 +191,7 @@ def _ensure_tables(engine: Engine) -> None:
                 _bring_up_to_date(engine)
             return
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite_file(engine)
+        prepare_sqlite_file(engine)
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATION_LOCK})"))
@@ -211,7 +219,7 @@ def _bring_up_to_date(engine: Engine) -> None:
             connection.execute(update(store_version).values(version=SCHEMA_VERSION))
 
 
-def _prepare_sqlite_file(engine: Engine) -> None:
+def prepare_sqlite_file(engine: Engine) -> None:
     """Page size and write-ahead log: fixed once, outside a transaction, in a still empty file."""
     raw = engine.raw_connection()
     try:
