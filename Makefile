@@ -25,11 +25,11 @@ model: setup ## Convert the embedded model into the cache, once
 demo: model ## Run the whole path on the embedded model; the report is in runs/demo
 	$(BIN)/charter demo
 
-test: lint ## Everything: lint, types, all tests
-	$(BIN)/pytest
+test: check ## Everything: lint, types, all tests
+	$(BIN)/pytest -m slow
 
 check: lint ## The fast part: lint, types, quick tests
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' --numprocesses auto --maxprocesses 4
 
 lint: setup
 	$(BIN)/ruff check
