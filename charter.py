@@ -45,6 +45,7 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> Parser:
     """The whole command line; light, since `charter --help` waits for it."""
     import judges.commands
+    import service.commands
     import training.commands
 
     parser = Parser(
@@ -57,6 +58,7 @@ def build_parser() -> Parser:
     verbs = parser.add_subparsers(metavar="VERB", required=True, title="verbs")
     judges.commands.add_verbs(verbs)
     training.commands.add_verbs(verbs)
+    service.commands.add_verbs(verbs)
     return parser
 
 

@@ -13,7 +13,6 @@ from judges.canonical import canonical_json, text_digest
 from judges.constitutions.rules import RULES_FINGERPRINT
 from judges.layout import LABELS, PAIR_OPTIONS, YES_NO_OPTIONS, template_digest
 from judges.model import ChatModel
-from judges.models.openai import OpenAIModel
 from judges.precedents import Precedents
 from judges.ratings import RATING_OPTIONS, rating_form
 from judges.records import Kind, Probability, Record, Setting
@@ -99,8 +98,9 @@ class Judge:
 
     def _sampling(self, kind: Kind, thinks: bool) -> dict[str, Any]:
         told: dict[str, Any] = {"minimum_label_mass": self.minimum_label_mass}
-        if isinstance(self.model, OpenAIModel):
-            told |= self.model.vote_sampling()
+        # Asked of what the model can do, not of its class: the service wraps models.
+        if vote_sampling := getattr(self.model, "vote_sampling", None):
+            told |= vote_sampling()
         if kind == "point":
             told["rating"] = rating_form(self.model).name
         if thinks and self.reasoning:

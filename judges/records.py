@@ -24,6 +24,8 @@ Reason = Literal[
     "cannot_check",
     "invalid_json",
     "quote_not_found",
+    "deadline_passed",
+    "invalid_item",
 ]
 Probability = Annotated[float, Field(ge=0, le=1)]
 

@@ -14,6 +14,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "ARCHITECTURE.md",
     ROOT / "constitutions" / "README.md",
+    ROOT / "service" / "README.md",
     *sorted((ROOT / "training").rglob("*.toml")),
 ]
 COMMAND = re.compile(r"^[ #]*(?:\.venv/bin/)?(charter (?!VERB)[a-z].*)$", re.MULTILINE)
@@ -30,7 +31,8 @@ def test_a_documented_command_parses(line: str) -> None:
 
 
 def test_every_setting_is_in_the_readme() -> None:
-    sources = [*(ROOT / "judges").rglob("*.py"), *(ROOT / "training").rglob("*.py")]
+    folders = (ROOT / name for name in ("judges", "training", "service"))
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
     settings = {
         name
         for path in sources
@@ -44,4 +46,4 @@ def test_every_setting_is_in_the_readme() -> None:
 def test_the_help_lists_every_verb() -> None:
     listed = re.findall(r"^    ([a-z]+)(?=\s)", build_parser().format_help(), re.MULTILINE)
     assert set(listed) >= {"sample", "rank", "reweigh", "preferences", "constitution", "votes"}
-    assert set(listed) >= {"train", "evaluate", "demo", "benchmark"}
+    assert set(listed) >= {"train", "evaluate", "demo", "benchmark", "serve", "keys"}

@@ -1,0 +1,59 @@
+"""The verbs of the service: their flags here, their work imported when one runs."""
+
+from judges.commands import Verbs, add_verb, later, no_verb, not_negative, whole
+
+HERE = "service.verbs"
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add serve and keys to the command line."""
+    _add_serve(verbs)
+    _add_keys(verbs)
+
+
+def _add_serve(verbs: Verbs) -> None:
+    parser = add_verb(verbs, "serve", "Answer judging requests over HTTP", later("run_serve", HERE))
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (127.0.0.1; others need keys)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port, 0 for any (8000)")
+    parser.add_argument(
+        "--judge",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a judge that requests may name; repeatable, the first is the usual one (default)",
+    )
+
+
+def _add_keys(verbs: Verbs) -> None:
+    parser = add_verb(verbs, "keys", "Make, list, revoke and rotate API keys", no_verb)
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    create = add_verb(actions, "create", "Make a key and print it, once", later("run_create", HERE))
+    create.add_argument("--tenant", required=True, metavar="NAME", help="whose key it is")
+    create.add_argument(
+        "--scope",
+        action="append",
+        default=[],
+        dest="scopes",
+        metavar="SCOPE",
+        help="label, publish, train or admin; repeatable (label)",
+    )
+    create.add_argument("--name", default="", help="what it is for, in words")
+    create.add_argument("--days", type=not_negative, metavar="N", help="days until it expires")
+    create.add_argument("--rate", type=whole, metavar="N", help="most requests a minute")
+    create.add_argument("--concurrency", type=whole, metavar="N", help="most requests at once")
+    add_verb(actions, "list", "Print all keys, without their secrets", later("run_list", HERE))
+    revoke = add_verb(actions, "revoke", "Refuse a key from now on", later("run_revoke", HERE))
+    revoke.add_argument("id", help="the key's id, as `charter keys list` prints it")
+    rotate = add_verb(
+        actions, "rotate", "Make a key in place of another one", later("run_rotate", HERE)
+    )
+    rotate.add_argument("id", help="the old key's id")
+    rotate.add_argument(
+        "--grace-hours",
+        type=not_negative,
+        default=24.0,
+        metavar="N",
+        help="hours that the old key still works (24)",
+    )

@@ -1,0 +1,176 @@
+"""The outermost layer: request ids, limits on bodies, one log line and one count a request.
+
+Written against ASGI itself: streams pass through as they are, and a body is measured as it
+arrives, with or without a Content-Length.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+import time
+import traceback
+from asyncio import timeout_at
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.access import Gate
+from service.errors import ApiError, answer_error, error_body
+from service.metrics import Metrics
+from service.settings import Settings
+
+UPLOADS = ("/v1/files",)
+"""Where bodies may be as large and as slow as uploads."""
+OPEN_TO_ALL = ("/health", "/ready", "/metrics", "/openapi.json")
+"""What needs no key: it tells nothing of what was judged."""
+UNMATCHED = "unmatched"
+GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+MIB = 2**20
+log = logging.getLogger("charter.service")
+
+
+class Edge:
+    """Around the whole application."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, gate: Gate) -> None:
+        self.app, self.settings, self.metrics, self.gate = app, settings, metrics, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        number = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = number
+        answer = _Answer(send, number)
+        start = time.perf_counter()
+        try:
+            if scope["path"] not in OPEN_TO_ALL:
+                request = HTTPConnection(scope)
+                scope["state"]["access"], scope["state"]["key"] = await self.gate.who(request)
+            body = _Body(scope, receive, self.settings)
+            await self.app(scope, body.receive, answer.send)
+        except ApiError as error:
+            self.metrics.refused.labels(error.code).inc()
+            await answer_error(error)(scope, receive, answer.send)
+        except Exception as error:
+            self._tell_defect(error, number, scope)
+            if answer.status:
+                raise
+            hint = f"the service's log says why, by request id {number}"
+            await answer.fail(500, error_body("internal_error", "the service failed", hint))
+        finally:
+            self._note(scope, answer, number, time.perf_counter() - start)
+
+    def _note(self, scope: Scope, answer: "_Answer", number: str, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        status = answer.status or 499
+        self.metrics.requests.labels(route, _method(scope), str(status)).inc()
+        self.metrics.request_seconds.labels(route).observe(seconds)
+        access = scope.get("state", {}).get("access")
+        log.info(
+            "request",
+            extra={
+                "request_id": number,
+                "method": scope["method"],
+                "path": scope["path"][:200],
+                "status": status,
+                "seconds": round(seconds, 4),
+                "bytes": answer.bytes,
+                "key_id": access.key_id if access else None,
+                "tenant": access.tenant if access else None,
+            },
+        )
+
+    def _tell_defect(self, error: Exception, number: str, scope: Scope) -> None:
+        # Where and what kind, never the message: it may quote what was sent.
+        frames = traceback.extract_tb(error.__traceback__)
+        where = " < ".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in frames[-4:][::-1])
+        log.error(
+            "defect", extra={"request_id": number, "path": scope["path"][:200],
+                             "error": type(error).__name__, "where": where}
+        )  # fmt: skip
+
+
+class _Answer:
+    """What goes out: the request id on it, its status and size noted."""
+
+    def __init__(self, send: Send, number: str) -> None:
+        self._send, self._number = send, number
+        self.status, self.bytes = 0, 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", []), (b"x-request-id", self._number.encode()),
+                (b"x-content-type-options", b"nosniff"),
+            ]  # fmt: skip
+        elif message["type"] == "http.response.body":
+            self.bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def fail(self, status: int, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        headers = [(b"content-type", b"application/json")]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": content})
+
+
+class _Body:
+    """What comes in, counted and timed; too much of it, or too slowly, ends the request."""
+
+    def __init__(self, scope: Scope, receive: Receive, settings: Settings) -> None:
+        self._receive = receive
+        upload = scope["method"] == "POST" and scope["path"] in UPLOADS
+        self._most = settings.max_upload_bytes if upload else settings.max_body_bytes
+        self._pace = settings.body_s if upload else 0.0
+        self._seen, self._whole = 0, False
+        self._ends = asyncio.get_running_loop().time() + settings.body_s
+        self._declared = _content_length(scope)
+
+    async def receive(self) -> Message:
+        if self._declared > self._most:
+            raise self._too_large()
+        if self._whole:
+            return await self._receive()
+        try:
+            async with timeout_at(self._ends + self._pace * (self._seen // MIB)):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(
+                408, f"the body did not arrive in time: {self._seen} bytes"
+            ) from None
+        self._seen += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._seen > self._most:
+            raise self._too_large()
+        return message
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(413, f"the body is larger than {self._most} bytes")
+
+
+def _content_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _request_id(scope: Scope) -> str:
+    """The id that the client gave, if it is a harmless one; else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and GIVEN_ID.fullmatch(text := str(value, "latin-1")):
+            return text
+    return secrets.token_hex(8)
+
+
+def _method(scope: Scope) -> str:
+    known = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+    method = str(scope["method"])
+    return method if method in known else "OTHER"

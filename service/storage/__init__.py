@@ -1,0 +1,1 @@
+"""What the service keeps beside votes: keys, files, batches, jobs, reviews."""

@@ -1,0 +1,63 @@
+"""Opening the database that holds the service's own tables, on SQLite or PostgreSQL.
+
+Calls block: handlers make them in threads (`asyncio.to_thread`). One transaction that writes is
+`writing(engine)` of `judges.store.schema`: BEGIN IMMEDIATE on SQLite.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
+
+from judges.store.database_errors import database_errors
+from judges.store.schema import (
+    CREATION_LOCK,
+    connect_database,
+    database_url,
+    prepare_sqlite_file,
+    writing,
+)
+from service.settings import Settings
+from service.storage.tables import metadata
+
+
+def service_url(settings: Settings) -> URL:
+    """Where the service's tables lie: as set; else in the votes' PostgreSQL, or a file beside.
+
+    Raises: ConfigError for a URL that cannot hold them.
+    """
+    if settings.service_url:
+        return database_url(settings.service_url)
+    votes = database_url(settings.votes_url or _default(settings))
+    if votes.get_backend_name() != "sqlite":
+        return votes
+    return votes.set(database=str(Path(str(votes.database)).with_name("service.db")))
+
+
+def votes_url(settings: Settings) -> str:
+    """Where votes lie, as `VoteStore.open` takes it."""
+    return settings.votes_url or _default(settings)
+
+
+def _default(settings: Settings) -> str:
+    return f"sqlite:///{settings.home / 'votes.db'}"
+
+
+def open_service_database(url: URL) -> Engine:
+    """An engine on a database that holds the service's tables, made if they were not there.
+
+    Raises: ConfigError without a driver; DataError when the database cannot be used.
+    """
+    engine = connect_database(url)
+    try:
+        with database_errors(engine):
+            if engine.dialect.name == "sqlite":
+                prepare_sqlite_file(engine)
+            with writing(engine) as connection:
+                if engine.dialect.name == "postgresql":
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATION_LOCK})"))
+                metadata.create_all(connection)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
