@@ -1,8 +1,35 @@
 """The verbs of training: flags here, their work in `training.verbs`, imported when one runs."""
 
 from pathlib import Path
+from typing import NamedTuple
 
-from judges.commands import Verbs, add_judge_flags, add_verb, later
+from judges.commands import Verbs, add_judge_flags, add_verb, later, no_verb
+
+
+class Method(NamedTuple):
+    """One `charter train METHOD`."""
+
+    name: str
+    """The word after `charter train`."""
+    help: str
+    """One line of help."""
+    module: str
+    """Where the two names below are; importing it loads neither torch nor TRL."""
+    recipe: str
+    """The recipe's class."""
+    train: str
+    """What trains by a recipe: `train(recipe, *, resume, progress, message)`."""
+
+
+METHODS = (
+    Method(
+        "dpo",
+        "Direct preference optimisation, with the judge's probability as soft label",
+        "training.methods.dpo",
+        "DpoRecipe",
+        "train_dpo",
+    ),
+)
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -13,25 +40,22 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def _add_train(verbs: Verbs) -> None:
-    parser = add_verb(verbs, "train", "Train a policy on preferences", later("no_method"))
-    methods = parser.add_subparsers(metavar="METHOD", required=True)
-    dpo = add_verb(
-        methods,
-        "dpo",
-        "Direct preference optimisation, with the judge's probability as soft label",
-        later("run_train_dpo", "training.verbs"),
-    )
-    dpo.add_argument("--config", type=Path, required=True, metavar="RECIPE", help="recipe.toml")
-    dpo.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a recipe's key, such as trainer.max_steps=20; repeatable",
-    )
-    dpo.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    dpo.add_argument("--dry-run", action="store_true", help="print the manifest and stop")
+    parser = add_verb(verbs, "train", "Train a model on preferences", no_verb)
+    names = parser.add_subparsers(metavar="METHOD", required=True)
+    for method in METHODS:
+        verb = add_verb(names, method.name, method.help, later("run_train", "training.verbs"))
+        verb.set_defaults(method=method)
+        verb.add_argument("--config", type=Path, required=True, metavar="RECIPE", help="a .toml")
+        verb.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="overrides",
+            help="override a recipe's key, such as trainer.max_steps=20; repeatable",
+        )
+        verb.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+        verb.add_argument("--dry-run", action="store_true", help="print the manifest and stop")
 
 
 def _add_evaluate(verbs: Verbs) -> None:

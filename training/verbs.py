@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from importlib import import_module
 
 from judges.constitutions.files import load_constitution
 from judges.items import load_prompts
@@ -14,19 +15,18 @@ from judges.store.vote_store import VoteStore
 from judges.verbs import emit
 
 
-def run_train_dpo(options: argparse.Namespace) -> int:
-    """`charter train dpo`"""
-    from training.manifest import make_manifest
-    from training.recipe import load_recipe
+def run_train(options: argparse.Namespace) -> int:
+    """`charter train METHOD`"""
+    from training.runs.manifest import make_manifest
+    from training.runs.recipe_files import load_recipe
 
-    recipe = load_recipe(options.config, options.overrides)
+    module = import_module(options.method.module)
+    recipe = load_recipe(options.config, getattr(module, options.method.recipe), options.overrides)
     if options.dry_run:
         emit(make_manifest(recipe).model_dump_json(indent=2))
         return 0
-    from training.dpo import train_dpo
-
     with progress("training", "steps") as report:
-        summary = train_dpo(
+        summary = getattr(module, options.method.train)(
             recipe,
             resume=options.resume,
             progress=lambda step, total, loss: report(step, total),  # noqa: ARG005
@@ -37,7 +37,7 @@ def run_train_dpo(options: argparse.Namespace) -> int:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """`charter evaluate`"""
-    from training.evaluate import Evaluation, EvaluationSettings, evaluate
+    from training.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
 
     constitution = load_constitution(options.constitution)
     prompts = load_prompts(options.prompts)

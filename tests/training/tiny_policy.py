@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.judges.models.tiny_model import byte_level_bpe, write_model
-from training.recipe import DpoRecipe
+from training.methods.dpo import DpoRecipe
 
 SETTINGS = {
     "max_steps": 6,

@@ -31,10 +31,10 @@ from judges.records import Record
 from judges.store.upkeep import store_stats
 from judges.store.vote_store import VoteStore
 from judges.verbs import sample_file
-from training.dpo import train_dpo
-from training.evaluate import Evaluation, EvaluationSettings, evaluate
-from training.recipe import load_recipe
-from training.report import DemoReport, FlippedLabel, WeightEdit, write_report
+from training.demo.report import DemoReport, FlippedLabel, WeightEdit, write_report
+from training.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
+from training.methods.dpo import DpoRecipe, train_dpo
+from training.runs.recipe_files import load_recipe
 
 HERE = Path(__file__).parent
 CONSTITUTION = "plain-speech@1.0.0"
@@ -129,7 +129,7 @@ def _train(out: Path, seed: int, steps: int) -> None:
         f"seed={seed}",
         f"trainer.max_steps={steps}",
     ]
-    recipe = load_recipe(HERE / "recipe.toml", overrides)
+    recipe = load_recipe(HERE / "recipe.toml", DpoRecipe, overrides)
     started = (out / "policy").exists()
     with progress("training", "steps") as report:
         train_dpo(recipe, resume=started, progress=lambda step, total, _: report(step, total))

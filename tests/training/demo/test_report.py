@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from judges.errors import DataError
 from judges.preferences import PreferenceCounts
-from tests.training.invented_report import (
+from tests.training.demo.invented_report import (
     CONSTITUTION,
     a_report,
     a_text,
@@ -21,9 +21,9 @@ from tests.training.invented_report import (
     an_evaluation,
     win,
 )
-from training.evaluate import Example, WinRate
-from training.report import FlippedLabel, figures, page, write_report
-from training.report_words import VISIBLE, duration, excerpt, headline, label_entropy
+from training.demo.report import FlippedLabel, figures, page, write_report
+from training.demo.report_words import VISIBLE, duration, excerpt, headline, label_entropy
+from training.evaluation.evaluate import Example, WinRate
 
 SECTIONS = (
     "result",
@@ -275,6 +275,8 @@ def test_a_folder_in_the_way_is_an_error(tmp_path: Path) -> None:
 
 
 def test_importing_the_report_loads_no_plotting_and_no_torch() -> None:
-    code = "import sys, training.report; print({'matplotlib', 'torch', 'trl'} & set(sys.modules))"
+    code = (
+        "import sys, training.demo.report; print({'matplotlib', 'torch', 'trl'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -5,9 +5,15 @@ from typing import Any
 
 from judges.constitutions.files import load_constitution
 from judges.preferences import PreferenceCounts
-from training.evaluate import Evaluation, EvaluationSettings, Example, PolicyText, WinRate
-from training.report import DemoReport, FlippedLabel, WeightEdit
-from training.statistics import Interval
+from training.demo.report import DemoReport, FlippedLabel, WeightEdit
+from training.evaluation.evaluate import (
+    Evaluation,
+    EvaluationSettings,
+    Example,
+    PolicyText,
+    WinRate,
+)
+from training.evaluation.statistics import Interval
 
 CONSTITUTION = load_constitution("plain-speech@1.0.0")
 ANSWERS = (

@@ -1,19 +1,19 @@
 """What a trainer reports as it goes: a line of metrics.jsonl a step, and progress."""
 
-from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback
 
-from training.run_folder import RunFolder
+from training.runs.run import Run
+
+LOSSES = ("loss", "eval_loss")
 
 
 class MetricsCallback(TrainerCallback):
-    """Appends what the trainer logs to the run's metrics, and calls `progress` after each step."""
+    """Hands what the trainer logs to the run: its metrics, and its progress."""
 
-    def __init__(self, run: RunFolder, progress: Callable[[int, int, float], None]) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self.progress = progress
 
     def on_log(
         self,
@@ -24,6 +24,5 @@ class MetricsCallback(TrainerCallback):
         **rest: Any,  # noqa: ARG002
     ) -> None:
         """One line of metrics; the trainer's closing statistics have no loss of a step."""
-        if logs and "loss" in logs:
-            self.run.append_metrics({"step": state.global_step, **logs})
-            self.progress(state.global_step, state.max_steps, float(logs["loss"]))
+        if logs and state.is_world_process_zero and any(name in logs for name in LOSSES):
+            self.run.log(state.global_step, state.max_steps, logs)

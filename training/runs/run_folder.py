@@ -1,13 +1,11 @@
 """The run folder: refused unless empty or resumed, never deleted, gone on with after a kill.
 
 It holds manifest.json (written first), metrics.jsonl (a line a step), checkpoints/, and once the
-run is done the policy itself and summary.json.
+run is done the trained model itself and summary.json.
 """
 
-import errno
 import fcntl
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +13,8 @@ from typing import Any, Self
 
 from judges.errors import ConfigError, DataError
 from judges.jsonl import dump_line, read_jsonl, replacing
-from training.manifest import Manifest
+from training.runs.manifest import Manifest
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DISK_FULL_WORDS = re.compile(
-    r"no space left|disk quota|file too large|os error (28|122|27)\b|PytorchStreamWriter failed",
-    re.IGNORECASE,
-)
 SAME_ON_RESUME = ("method", "recipe", "model_digest", "seed")
 
 
@@ -40,7 +33,7 @@ class RunFolder:
         """The folder for this process alone, with the manifest in it.
 
         Raises: DataError for a folder that is not empty and not resumed, or is in use;
-        ConfigError for resuming with another recipe, model or preferences.
+        ConfigError for resuming with another recipe, model or data.
         """
         with _locked(path):
             run = cls(path)
@@ -83,28 +76,18 @@ class RunFolder:
             file.writelines(dump_line(line) for line in kept)
 
     def append_metrics(self, line: dict[str, Any]) -> None:
-        """Add one step's metrics. Raises: DataError when the disk is full."""
-        with self.disk(), self.metrics.open("ab") as file:
+        """Add one step's metrics."""
+        with self.metrics.open("ab") as file:
             file.write(dump_line(line))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The metrics of all steps so far."""
         return [line for _, line in read_jsonl(self.metrics)] if self.metrics.exists() else []
 
-    @contextmanager
-    def disk(self) -> Iterator[None]:
-        """Turn a full disk, as any of the libraries reports it, into a DataError."""
-        try:
-            yield
-        except Exception as error:
-            if not _is_disk_full(error):
-                raise
-            last = max(filter(None, map(_complete_step, self.checkpoints.glob("*"))), default=None)
-            done = f"the checkpoint of step {last} is whole" if last else "there is no checkpoint"
-            raise DataError(
-                f"{self.path}: the disk is full; {done}; free some space, then run the same "
-                "command with --resume"
-            ) from error
+    def last_whole_step(self) -> int | None:
+        """Step of the newest complete checkpoint, nothing renamed."""
+        steps = map(_complete_step, self.checkpoints.glob("*"))
+        return max((step for step in steps if step is not None), default=None)
 
 
 @contextmanager
@@ -129,7 +112,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _check_same(path: Path, manifest: Manifest) -> None:
     try:
         old = json.loads((path / "manifest.json").read_bytes())
-        old_data = old["preferences"]["sha256"]
+        digests = {used["path"]: used["sha256"] for used in old["data"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
             f"{path}: not empty, but without a readable manifest.json, so it is no run to resume; "
@@ -142,11 +125,12 @@ def _check_same(path: Path, manifest: Manifest) -> None:
                 f"{path}: this run was started with another {_difference(name, old, new)}; resume "
                 "with the same, or name another `output`"
             )
-    if old_data != manifest.preferences.sha256:
-        raise ConfigError(
-            f"{manifest.preferences.path}: changed since the run in {path} was started; restore "
-            "it, or name another `output`"
-        )
+    for used in manifest.data:
+        if digests.get(used.path) != used.sha256:
+            raise ConfigError(
+                f"{used.path}: changed since the run in {path} was started; restore it, or name "
+                "another `output`"
+            )
 
 
 def _difference(name: str, old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -176,13 +160,3 @@ def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except ValueError:
             return  # the line a kill left half-written is the last one
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            return True
-        if DISK_FULL_WORDS.search(str(error)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

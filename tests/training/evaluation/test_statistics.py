@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from judges.errors import VerdictError
 from judges.records import CompletionText
-from training.statistics import COUNTS_AT_ONCE, distinct_n, mean_interval, sane
+from training.evaluation.statistics import COUNTS_AT_ONCE, distinct_n, mean_interval, sane
 
 
 def names(count: int, each: int = 1) -> list[str]:

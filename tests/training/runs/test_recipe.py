@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from judges.errors import ConfigError
-from training.recipe import DpoRecipe, LoraSettings, load_recipe
-from training.trainer_options import config_fields
+from training.methods.dpo import DpoRecipe
+from training.runs.recipe import LoraSettings
+from training.runs.recipe_files import load_recipe
+from training.runs.trainer_options import config_fields
 
-RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes").glob("*.toml"))
 MINIMAL = """
 model = "embedded"
 preferences = "prefs.jsonl"
@@ -26,7 +28,7 @@ def recipe_file(tmp_path: Path) -> Path:
 
 
 def test_minimal_recipe_trains_all_weights_on_soft_labels(recipe_file: Path) -> None:
-    recipe = load_recipe(recipe_file)
+    recipe = load_recipe(recipe_file, DpoRecipe)
     assert recipe == DpoRecipe(model="embedded", preferences="prefs.jsonl", output="runs/dpo")
     assert (recipe.labels, recipe.lora) == ("soft", None)
 
@@ -34,6 +36,7 @@ def test_minimal_recipe_trains_all_weights_on_soft_labels(recipe_file: Path) -> 
 def test_overrides_are_toml_values_or_else_text(recipe_file: Path) -> None:
     recipe = load_recipe(
         recipe_file,
+        DpoRecipe,
         [
             "trainer.max_steps=3",
             "trainer.learning_rate = 1e-4",
@@ -75,7 +78,7 @@ def test_overrides_are_toml_values_or_else_text(recipe_file: Path) -> None:
 def test_faults_name_file_key_and_remedy(recipe_file: Path, addition: str, message: str) -> None:
     recipe_file.write_text(MINIMAL + addition)
     with pytest.raises(ConfigError) as caught:
-        load_recipe(recipe_file)
+        load_recipe(recipe_file, DpoRecipe)
     assert str(caught.value).startswith(f"{recipe_file}: ")
     assert message in str(caught.value)
 
@@ -91,26 +94,26 @@ def test_faults_name_file_key_and_remedy(recipe_file: Path, addition: str, messa
 )
 def test_faulty_overrides_are_refused(recipe_file: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_recipe(recipe_file, [override])
+        load_recipe(recipe_file, DpoRecipe, [override])
 
 
 def test_missing_key_and_missing_file_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such recipe"):
-        load_recipe(tmp_path / "absent.toml")
+        load_recipe(tmp_path / "absent.toml", DpoRecipe)
     (tmp_path / "empty.toml").write_text("")
     with pytest.raises(ConfigError, match="no `model`"):
-        load_recipe(tmp_path / "empty.toml")
+        load_recipe(tmp_path / "empty.toml", DpoRecipe)
 
 
 def test_hard_labels_allow_every_loss_of_trl(recipe_file: Path) -> None:
-    recipe = load_recipe(recipe_file, ["labels=hard", 'trainer.loss_type=["ipo"]'])
+    recipe = load_recipe(recipe_file, DpoRecipe, ["labels=hard", 'trainer.loss_type=["ipo"]'])
     assert recipe.trainer["loss_type"] == ["ipo"]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_shipped_recipes_load(path: Path) -> None:
     needed = ["preferences=prefs.jsonl", "output=runs/x"]
-    assert load_recipe(path, needed).model
+    assert load_recipe(path, DpoRecipe, needed).model
     header = path.read_text().partition("\nmodel")[0]
     for word in ("charter train dpo", "Hardware", "Time", "Expect"):
         assert word in header
@@ -123,7 +126,7 @@ def test_options_are_those_of_the_installed_trl() -> None:
 
 def test_reading_recipes_imports_neither_torch_nor_trl() -> None:
     code = (
-        "import sys, training.recipe, training.manifest, training.dpo;"
+        "import sys, training.runs.run, training.runs.manifest, training.methods.dpo;"
         "print([m for m in ('torch', 'trl', 'transformers', 'datasets') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,12 +8,14 @@ import pytest
 
 from judges.errors import ModelError
 from tests.training.tiny_policy import make_policy, make_preferences, make_recipe
-from training.manifest import make_manifest
-from training.preference_data import read_preferences
+from training.data.preferences import read_preferences
+from training.runs.manifest import make_manifest
 
 pytestmark = pytest.mark.slow
 
 BETA = 0.5
+EXACT = {"beta": BETA, "bf16": False}
+"""Autocast to bfloat16, where a CPU has it, keeps three digits only."""
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +30,16 @@ def build(folder: Path, **changes: Any) -> Any:
     """A trainer whose policy has moved off its reference."""
     import torch
 
-    from training.dpo import _make_trainer, _quieten_libraries
-    from training.run_folder import RunFolder
+    from training.methods.dpo import make_trainer
+    from training.runs.run import Run, quieten_libraries
+    from training.runs.run_folder import RunFolder
 
-    _quieten_libraries()
-    recipe = make_recipe(
-        folder, **{**changes, "trainer": {"beta": BETA, **changes.get("trainer", {})}}
-    )
+    quieten_libraries()
+    recipe = make_recipe(folder, **{**changes, "trainer": {**EXACT, **changes.get("trainer", {})}})
     preferences = read_preferences(recipe.preferences, recipe.labels)
-    run = RunFolder(folder / "unused")
-    manifest = make_manifest(recipe, preferences)
-    trainer = _make_trainer(manifest, preferences, run, lambda *_: None)
+    manifest = make_manifest(recipe, [preferences.used])
+    run = Run(manifest, RunFolder(folder / "unused"), lambda *_: None, print)
+    trainer = make_trainer(recipe, preferences, run)
     torch.manual_seed(1)
     with torch.no_grad():
         for weight in trainer.model.parameters():
@@ -145,7 +146,7 @@ def test_even_odds_pull_nowhere_while_the_policy_is_its_reference(policy: Path) 
 
 
 def test_leaving_prompts_out_of_the_head_changes_no_number(policy: Path) -> None:
-    from training.soft_label_dpo import scoring_completions_only
+    from training.methods.soft_label_dpo import scoring_completions_only
 
     trainer = build(policy)
     batch = batch_of(trainer, [0.9, 0.65, 0.5, 0.2])

@@ -18,9 +18,8 @@ from judges.jsonl import replacing
 from judges.pages import page_environment
 from judges.preferences import PreferenceCounts
 from judges.records import Probability, Record
-from training.evaluate import Evaluation, PolicyText, WinRate
-from training.report_plots import Look, Mark, interval_figure, label_figure, training_figure
-from training.report_words import (
+from training.demo.report_plots import Look, Mark, interval_figure, label_figure, training_figure
+from training.demo.report_words import (
     MOST_SANITY_LOST,
     REASONS,
     VISIBLE,
@@ -35,6 +34,7 @@ from training.report_words import (
     span,
     stayed_sane,
 )
+from training.evaluation.evaluate import Evaluation, PolicyText, WinRate
 
 HERE = Path(__file__).parent
 

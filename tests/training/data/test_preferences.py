@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from judges.errors import DataError
-from training.preference_data import read_preferences
+from training.data.preferences import read_preferences
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -37,14 +37,14 @@ def test_rows_keep_their_line_label_and_digests(tmp_path: Path) -> None:
     found = read_preferences(file, "soft")
     assert [(pair.line, pair.p_chosen) for pair in found.pairs] == [(1, 0.8), (2, 1.0)]
     assert found.pairs[0].chosen == ({"role": "assistant", "content": "A drink."},)
-    assert found.digests == {"constitution": ("c" * 64, "d" * 64), "judge": ("j" * 64,)}
-    assert found.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert found.used.digests == {"constitution": ("c" * 64, "d" * 64), "judge": ("j" * 64,)}
+    assert found.used.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert found.places([1, 0]) == f"{file}:2, {file}:1"
 
 
 def test_folder_stands_for_its_train_file(tmp_path: Path) -> None:
     file = write(tmp_path / "train.jsonl", row())
-    assert read_preferences(tmp_path, "soft").path == file
+    assert read_preferences(tmp_path, "soft").used.path == str(file)
 
 
 def test_hard_labels_need_no_probability_and_ignore_it(tmp_path: Path) -> None:

@@ -12,87 +12,51 @@ divides by zero at p = 1/2.
 Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7; conservative form, Mitchell 2023.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import trl.trainer.utils
 from trl import DPOTrainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from judges.errors import ModelError
-
-OUR_COLUMNS = ("p_chosen", "row")
+from training.runs.watched_trainer import WatchedTrainer, without
 
 
-@dataclass
-class LabelledPairCollator(DataCollatorForPreference):
-    """TRL's batches, with the label of each pair and which row it is."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Shapes: `p_chosen` and `row` [B], beside TRL's tensors [2B, T]."""
-        batch = super().torch_call(examples)
-        batch["p_chosen"] = torch.tensor([float(example["p_chosen"]) for example in examples])
-        batch["row"] = torch.tensor([example["row"] for example in examples])
-        return dict(batch)
-
-
-class SoftLabelDPOTrainer(DPOTrainer):
+class SoftLabelDPOTrainer(WatchedTrainer, DPOTrainer):
     """TRL's DPOTrainer for rows with `p_chosen` and `row`; a loss that is no number ends the run.
 
     With `soft=False` the labels are left aside, and the loss is whatever TRL is told.
     """
 
-    _signature_columns: Any
+    OUR_COLUMNS = ("row", "p_chosen")
 
     def __init__(
         self, *arguments: Any, soft: bool, places: Callable[[list[int]], str], **named: Any
     ) -> None:
-        super().__init__(*arguments, **named)
+        super().__init__(*arguments, places=places, **named)
         self.soft = soft
-        self.places = places
-        self.rows_in_step: list[int] = []
         if soft:
             # Every batch then carries its reference log-probabilities: ours, or TRL's own
             # precomputed ones.
             self.precompute_ref_logps = True
 
-    def restore_token_count(self, metrics: list[dict[str, Any]]) -> None:
-        """Count tokens on from the metrics of a resumed run; TRL keeps no count in checkpoints."""
-        if metrics:
-            self._total_train_tokens = metrics[-1]["num_tokens"]
-
-    def _set_signature_columns_if_needed(self) -> None:
-        is_new = self._signature_columns is None
-        super()._set_signature_columns_if_needed()
-        if is_new:
-            self._signature_columns.extend(OUR_COLUMNS)
-
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
         """TRL's reference log-probabilities. Shapes: chosen [B], rejected [B]."""
-        return super().compute_ref_log_probs(model, _without(inputs, OUR_COLUMNS))
+        return super().compute_ref_log_probs(model, without(inputs, self.OUR_COLUMNS))
 
-    def compute_loss(
+    def _loss(
         self,
         model: Any,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+        *rest: Any,
+        **named: Any,
     ) -> Any:
-        """The mean loss of a batch. Raises: ModelError naming the rows when it is no number."""
-        rows = inputs["row"].tolist()
-        self.rows_in_step += rows
-        batch = _without(inputs, OUR_COLUMNS)
-        if self.soft:
-            loss, outputs = self._soft_loss(model, batch, inputs["p_chosen"], return_outputs)
-        else:
-            answer = super().compute_loss(model, batch, return_outputs, num_items_in_batch)
-            loss, outputs = answer if return_outputs else (answer, None)
-        if not math.isfinite(number := float(loss.detach())):
-            self._stop(f"the loss is {number}", rows)
+        batch = without(inputs, self.OUR_COLUMNS)
+        if not self.soft:
+            return super()._loss(model, batch, return_outputs, *rest, **named)
+        loss, outputs = self._soft_loss(model, batch, inputs["p_chosen"], return_outputs)
         return (loss, outputs) if return_outputs else loss
 
     def _soft_loss(
@@ -108,7 +72,7 @@ class SoftLabelDPOTrainer(DPOTrainer):
             seen.append(model(**named))
             return seen[-1]
 
-        answer = super().compute_loss(watched, batch, return_outputs)
+        answer = super()._loss(watched, batch, return_outputs)
         loss, outputs = answer if return_outputs else (answer, None)
         chosen_B, rejected_B = seen[0].log_probs.sum(dim=1).chunk(2)
         delta_B = self.beta * (
@@ -116,24 +80,6 @@ class SoftLabelDPOTrainer(DPOTrainer):
         )
         # TRL weights each of its losses; ours belongs to the first, `sigmoid`.
         return loss + self.loss_weights[0] * ((1 - p_B) * delta_B).mean(), outputs
-
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """Runs before each optimiser step: the last moment to keep the weights whole."""
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if norm is not None and not math.isfinite(float(norm)):
-            self._stop(f"the gradient's norm is {float(norm)}", self.rows_in_step)
-        self.rows_in_step = []
-        return norm
-
-    def _stop(self, what: str, rows: list[int]) -> None:
-        raise ModelError(
-            f"training step {self.state.global_step + 1}: {what} on {self.places(rows)}; look at "
-            "these rows, lower trainer.learning_rate or trainer.beta, and start a new run"
-        )
-
-
-def _without(inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name, value in inputs.items() if name not in names}
 
 
 @contextmanager

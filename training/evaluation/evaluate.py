@@ -19,7 +19,7 @@ from judges.rank import Progress, ballot_of, rank
 from judges.records import CompletionText, Item, Probability, Record
 from judges.reweigh import rankings
 from judges.store.vote_store import VoteStore
-from training.statistics import Interval, distinct_n, mean_interval, sane
+from training.evaluation.statistics import Interval, distinct_n, mean_interval, sane
 
 
 class EvaluationSettings(Record):

@@ -9,9 +9,10 @@ import pytest
 from judges.errors import ConfigError, DataError, ModelError
 from tests.judges.models.tiny_model import byte_level_bpe, write_model
 from tests.training.tiny_policy import make_preferences, make_recipe
-from training.hardware import Hardware, find_hardware
-from training.manifest import make_manifest, trainer_options
-from training.recipe import DpoRecipe
+from training.methods.dpo import DpoRecipe
+from training.runs.hardware import Hardware, find_hardware
+from training.runs.manifest import make_manifest
+from training.runs.trainer_options import trainer_options
 
 CPU = Hardware(device="cpu", name="cpu", bfloat16=False)
 GPU = Hardware(device="cuda", name="NVIDIA H200", bfloat16=True)
@@ -28,9 +29,9 @@ def recipe(tmp_path: Path) -> DpoRecipe:
 
 def test_manifest_pins_recipe_data_model_code_and_libraries(recipe: DpoRecipe) -> None:
     manifest = make_manifest(recipe)
-    assert manifest.recipe == recipe
-    assert manifest.preferences.rows == 3
-    assert manifest.preferences.digests == {"constitution": ("c" * 64,), "judge": ("j" * 64,)}
+    assert DpoRecipe.model_validate(manifest.recipe) == recipe
+    assert manifest.data[0].rows == 3
+    assert manifest.data[0].digests == {"constitution": ("c" * 64,), "judge": ("j" * 64,)}
     assert manifest.versions["trl"]
     assert manifest.versions["python"]
     assert manifest.git_commit is None or len(manifest.git_commit) >= 40
@@ -44,7 +45,7 @@ def test_other_weights_and_other_rows_give_other_digests(recipe: DpoRecipe) -> N
     make_preferences(recipe.preferences, count=3, p_chosen=0.8)
     after = make_manifest(recipe)
     assert after.model_digest != before.model_digest
-    assert after.preferences.sha256 != before.preferences.sha256
+    assert after.data[0].sha256 != before.data[0].sha256
 
 
 def test_manifest_of_a_run_that_could_not_start_is_an_error(recipe: DpoRecipe) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from judges.errors import DataError
 from judges.jsonl import read_jsonl
 from judges.records import Record
+from training.runs.recipe import DataUsed
 
 ROLES = ("system", "user", "assistant", "tool")
 CONVERSATIONS = ("prompt", "chosen", "rejected")
@@ -35,18 +36,14 @@ class PreferencePair(Record):
 class PreferenceSet(Record):
     """All pairs of a file, with what they say of their own making."""
 
-    path: Path
-    """The file read."""
-    sha256: str
-    """Digest of the file's bytes."""
+    used: DataUsed
+    """The file, as a manifest pins it."""
     pairs: tuple[PreferencePair, ...]
     """Its rows, in order."""
-    digests: dict[str, tuple[str, ...]]
-    """Constitution, judge and calibration digests found in the rows, each value once."""
 
     def places(self, rows: list[int]) -> str:
         """`file:line` of some pairs, for messages."""
-        return ", ".join(f"{self.path}:{self.pairs[row].line}" for row in rows)
+        return ", ".join(f"{self.used.path}:{self.pairs[row].line}" for row in rows)
 
 
 def read_preferences(path: Path, labels: Literal["soft", "hard"]) -> PreferenceSet:
@@ -65,10 +62,13 @@ def read_preferences(path: Path, labels: Literal["soft", "hard"]) -> PreferenceS
     if not pairs:
         raise DataError(f"{file}: no preference row in it; make some with `charter preferences`")
     return PreferenceSet(
-        path=file,
-        sha256=_sha256(file),
+        used=DataUsed(
+            path=str(file),
+            sha256=_sha256(file),
+            rows=len(pairs),
+            digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
+        ),
         pairs=tuple(pairs),
-        digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
     )
 
 

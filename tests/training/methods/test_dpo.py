@@ -13,8 +13,8 @@ import pytest
 
 from judges.errors import ConfigError, DataError, ModelError
 from tests.training.tiny_policy import make_policy, make_preferences, make_recipe
-from training.dpo import RunSummary, train_dpo
-from training.recipe import DpoRecipe
+from training.methods.dpo import DpoRecipe, train_dpo
+from training.runs.run import RunSummary
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_loss_falls_and_margin_grows(recipe: DpoRecipe) -> None:
     assert lines[0]["loss"] == pytest.approx(0.6931, abs=1e-4)
     assert lines[-1]["loss"] < 0.62
     assert lines[-1]["rewards/margins"] > 0.2
-    assert (summary.steps, summary.pairs, summary.last_loss) == (6, 16, lines[-1]["loss"])
+    assert (summary.steps, summary.rows, summary.last_loss) == (6, 16, lines[-1]["loss"])
 
 
 def test_run_folder_is_an_adapter_that_names_its_base_as_given(
@@ -84,14 +84,13 @@ def test_killed_run_goes_on_with_the_same_losses(recipe: DpoRecipe, tmp_path: Pa
     train_dpo(whole, message=silent)
     code = (
         "import os, sys\n"
-        "from training.dpo import train_dpo\n"
-        "from training.recipe import DpoRecipe\n"
+        "from training.methods.dpo import DpoRecipe, train_dpo\n"
         "def kill(step, total, loss):\n"
         "    if step == 5: os.kill(os.getpid(), 9)\n"
         "train_dpo(DpoRecipe.model_validate_json(sys.argv[1]), progress=kill)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, recipe.model_dump_json()], cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code, recipe.model_dump_json()], cwd=Path(__file__).parents[3]
     )
     assert done.returncode == -signal.SIGKILL
     assert [line["step"] for line in metrics(recipe)] == [1, 2, 3, 4, 5]
@@ -158,10 +157,10 @@ def test_dropped_and_cut_pairs_are_counted(recipe: DpoRecipe) -> None:
     said: list[str] = []
     short = change(recipe, max_length=28, trainer={"max_steps": 1})
     summary = train_dpo(short, message=said.append)
-    assert (summary.pairs, summary.pairs_dropped) == (16, 1)
-    assert 0 < summary.pairs_cut < 16
+    assert (summary.rows, summary.rows_dropped) == (16, 1)
+    assert 0 < summary.rows_cut < 16
     assert said[0] == "1 of 17 pairs are dropped: their prompt fills 28 tokens (max_length)"
-    assert said[1].startswith(f"{summary.pairs_cut} of 17 pairs are cut off")
+    assert said[1].startswith(f"{summary.rows_cut} of 17 pairs are cut off")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The run folder's promises: nothing overwritten, nothing lost, nothing half-read."""
 
-import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,12 @@ from typing import Any
 import pytest
 
 from judges.errors import ConfigError, DataError
-from training.hardware import Hardware
-from training.manifest import Manifest, PreferencesUsed, trainer_options
-from training.recipe import DpoRecipe
-from training.run_folder import RunFolder
+from training.methods.dpo import DpoRecipe
+from training.runs.hardware import Hardware
+from training.runs.manifest import Manifest
+from training.runs.recipe import DataUsed
+from training.runs.run_folder import RunFolder
+from training.runs.trainer_options import trainer_options
 
 CPU = Hardware(device="cpu", name="cpu", bfloat16=False)
 
@@ -20,10 +21,10 @@ def manifest_of(output: Path, sha256: str = "a" * 64, **changes: Any) -> Manifes
     recipe = DpoRecipe(model="embedded", preferences=Path("p.jsonl"), output=output, **changes)
     return Manifest(
         method="dpo",
-        recipe=recipe,
+        recipe=recipe.model_dump(mode="json"),
         trainer=trainer_options(recipe, CPU),
         model_digest="m" * 64,
-        preferences=PreferencesUsed(path="p.jsonl", sha256=sha256, rows=1, digests={}),
+        data=(DataUsed(path="p.jsonl", sha256=sha256, rows=1),),
         hardware=CPU,
         seed=recipe.seed,
         git_commit=None,
@@ -164,32 +165,3 @@ def test_metrics_after_the_checkpoint_are_cut_with_a_half_written_line(output: P
     assert [line["step"] for line in run.read_metrics()] == [1, 2, 3]
     run.append_metrics({"step": 4, "loss": 0.25})
     assert [line["step"] for line in run.read_metrics()] == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        pytest.param(OSError(errno.ENOSPC, "No space left on device"), id="operating system"),
-        pytest.param(OSError(errno.EDQUOT, "Disk quota exceeded"), id="quota"),
-        pytest.param(
-            RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"),
-            id="torch",
-        ),
-        pytest.param(
-            ValueError("Error while serializing: I/O error: File too large (os error 27)"),
-            id="safetensors",
-        ),
-    ],
-)
-def test_full_disk_names_the_checkpoint_that_is_whole(output: Path, error: Exception) -> None:
-    run = started(output)
-    checkpoint(run, 4)
-    checkpoint(run, 6, "")
-    whole = "disk is full; the checkpoint of step 4 is whole"
-    with pytest.raises(DataError, match=whole), run.disk():
-        raise error
-
-
-def test_other_errors_pass_through(output: Path) -> None:
-    with pytest.raises(KeyError), started(output).disk():
-        raise KeyError("loss")

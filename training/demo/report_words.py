@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from judges.constitutions.constitution import Principle
-from training.evaluate import Evaluation
+from training.evaluation.evaluate import Evaluation
 
 MOST_SANITY_LOST = 0.05
 """A sane share that falls by more than this means that the model was damaged."""

@@ -1,0 +1,77 @@
+"""The manifest: everything a run depends on, written before its first step."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from judges.engine.command import installed_version
+from judges.engine.embedded import weights_digest
+from judges.policies import model_folder
+from judges.records import Record
+from training.runs.hardware import Hardware, find_hardware
+from training.runs.recipe import DataUsed, RunRecipe
+from training.runs.trainer_options import trainer_options
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers")
+
+
+class Manifest(Record):
+    """What a run is made of. A resumed run must have the same recipe, model and data."""
+
+    method: str
+    """How the model is trained."""
+    recipe: dict[str, Any]
+    """The recipe with overrides and defaults filled in."""
+    trainer: dict[str, Any]
+    """What the config class is given: the recipe's [trainer] and what the device asks for."""
+    model_digest: str
+    """Digest of the weights, tokenizer and chat template started from."""
+    data: tuple[DataUsed, ...]
+    """What it learns from."""
+    hardware: Hardware
+    """Where it runs."""
+    seed: int
+    """The seed of everything drawn."""
+    git_commit: str | None
+    """Commit of charter's own code, `-dirty` with uncommitted changes; null outside a clone."""
+    versions: dict[str, str | None]
+    """Python and the libraries that decide the numbers."""
+
+
+def make_manifest(recipe: RunRecipe, data: Sequence[DataUsed] | None = None) -> Manifest:
+    """The manifest of a run, made without starting it.
+
+    Cost: reads data and weights; converts the embedded model when it is not in the cache.
+    Raises: ConfigError, DataError and ModelError for what would stop the run at its start.
+    """
+    data = recipe.data_used() if data is None else data
+    hardware = find_hardware(recipe.device)
+    return Manifest(
+        method=recipe.METHOD,
+        recipe=recipe.model_dump(mode="json"),
+        trainer=trainer_options(recipe, hardware),
+        model_digest=weights_digest(model_folder(recipe.model)),
+        data=tuple(data),
+        hardware=hardware,
+        seed=recipe.seed,
+        git_commit=_git_commit(Path(__file__).parents[2]),
+        versions={
+            "python": platform.python_version(),
+            **{name: installed_version(name) for name in LIBRARIES},
+        },
+    )
+
+
+def _git_commit(folder: Path) -> str | None:
+    if not (folder / ".git").exists():
+        return None  # a repository further up is the user's, not ours
+    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty"]
+    try:
+        done = subprocess.run(
+            [*command, "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,202 @@
+"""A run from claim to summary: the frame in which every method trains.
+
+    with open_run(recipe, data, resume=resume, progress=progress, message=message) as run:
+        if (done := run.finished(RunSummary)) is not None:
+            return done
+        trainer = …                       # the method's own work
+        run.train(trainer)                # resumes from the last checkpoint, by itself
+        run.publish(trainer)
+        return run.finish(RunSummary, rows=…)
+
+The folder is claimed, the manifest is written before anything else, and a full disk, full memory
+or a number that is none end as errors that say what to do.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from judges.errors import ConfigError
+from judges.jsonl import replacing
+from judges.progress import say
+from judges.records import Record
+from training.runs.manifest import Manifest, make_manifest
+from training.runs.recipe import DataUsed, RunRecipe
+from training.runs.run_folder import RunFolder
+from training.runs.stops import clear_stops
+
+Progress = Callable[[int, int, float], None]
+"""Called after each step with its number, how many there will be, and its loss."""
+Message = Callable[[str], None]
+"""Called with what a person should know."""
+
+ENVIRONMENT = {
+    # Threads that spin while they wait make a step several times slower on shared cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def no_progress(_step: int, _total: int, _loss: float) -> None:
+    """Progress that nobody watches."""
+
+
+class RunSummary(Record):
+    """What came of a run; summary.json in its folder, beside the model."""
+
+    output: Path
+    """The run folder, which is also the model's."""
+    steps: int
+    """Optimiser steps done, over all the times the run was resumed."""
+    rows: int
+    """Rows trained on."""
+    rows_dropped: int = 0
+    """Rows left out: nothing of their completion fits in max_length."""
+    rows_cut: int = 0
+    """Rows with a completion cut off at max_length."""
+    first_loss: float | None
+    """Loss of the first step."""
+    last_loss: float | None
+    """Loss of the last step."""
+    seconds: float
+    """Time since this run was started, or last resumed."""
+
+
+S = TypeVar("S", bound=RunSummary)
+
+
+class Run:
+    """A claimed run: where its model goes, and from which checkpoint it goes on."""
+
+    def __init__(
+        self, manifest: Manifest, folder: RunFolder, progress: Progress, message: Message
+    ) -> None:
+        self.manifest = manifest
+        self.folder = folder
+        self.progress = progress
+        self.message = message
+        self.checkpoint: tuple[int, Path] | None = None
+        """Step and folder of the checkpoint to go on from."""
+        self.steps_done = 0
+        self._start = time.monotonic()
+
+    def find_checkpoint(self) -> None:
+        """Find the last whole checkpoint, and drop the metrics of what came after it."""
+        self.checkpoint = self.folder.last_checkpoint(self.message)
+        if self.checkpoint:
+            step = self.checkpoint[0]
+            self.message(f"{self.folder.path}: going on from the checkpoint of step {step}")
+        self.folder.cut_metrics(self.checkpoint[0] if self.checkpoint else 0)
+
+    def finished(self, kind: type[S]) -> S | None:
+        """The summary of a run that is done already; None while there is work left."""
+        if not self.folder.summary.exists():
+            return None
+        self.message(f"{self.folder.path}: this run is finished already")
+        return kind.model_validate_json(self.folder.summary.read_bytes())
+
+    def log(self, step: int, total: int, metrics: dict[str, Any]) -> None:
+        """One line of metrics.jsonl, and progress when it holds the loss of a step."""
+        self.folder.append_metrics({"step": step, **metrics})
+        if "loss" in metrics:
+            self.progress(step, total, float(metrics["loss"]))
+
+    def train(self, trainer: Any) -> None:
+        """Train with a trainer of transformers or TRL, from the last checkpoint where there is one.
+
+        A resumed run has the same losses as if it had never stopped (metrics averaged over several
+        steps excepted: `logging_steps` above 1).
+        """
+        from transformers import PrinterCallback
+
+        from training.runs.metrics import MetricsCallback
+
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(MetricsCallback(self))
+        self._restore_token_count(trainer)
+        trainer.train(resume_from_checkpoint=str(self.checkpoint[1]) if self.checkpoint else None)
+        self.steps_done = trainer.state.global_step
+
+    def _restore_token_count(self, trainer: Any) -> None:
+        """TRL counts tokens from the start of training, and keeps no count in checkpoints."""
+        counted = [
+            line["num_tokens"] for line in self.folder.read_metrics() if "num_tokens" in line
+        ]
+        if counted and hasattr(trainer, "_total_train_tokens"):
+            trainer._total_train_tokens = counted[-1]
+
+    def publish(self, trainer: Any) -> None:
+        """Put the trained model into the run folder."""
+        from training.runs.publishing import publish
+
+        publish(trainer.save_model, self.folder.path, self.manifest.recipe["model"])
+
+    def finish(self, kind: type[S], **fields: Any) -> S:
+        """Write the summary: the run is done. Losses, steps and time are filled in."""
+        lines = self.folder.read_metrics()
+        losses = [line["loss"] for line in lines if "loss" in line]
+        known = {
+            "output": self.folder.path,
+            "steps": self.steps_done,
+            "first_loss": losses[0] if losses else None,
+            "last_loss": losses[-1] if losses else None,
+            "seconds": round(time.monotonic() - self._start, 1),
+        }
+        summary = kind(**{**known, **fields})
+        with replacing(self.folder.summary) as file:
+            file.write(summary.model_dump_json(indent=2).encode())
+        return summary
+
+
+@contextmanager
+def open_run(
+    recipe: RunRecipe,
+    data: Sequence[DataUsed],
+    *,
+    resume: bool,
+    progress: Progress = no_progress,
+    message: Message = say,
+) -> Iterator[Run]:
+    """A run of this recipe on this data, for this process alone.
+
+    Raises: DataError for a run folder that cannot be used, or a full disk; ConfigError for
+    resuming another run; ModelError when memory is full or the loss is no longer a number.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    manifest = make_manifest(recipe, data)
+    with (
+        RunFolder.claim(recipe.output, manifest, resume=resume) as folder,
+        clear_stops(folder, recipe),
+    ):
+        run = Run(manifest, folder, progress, message)
+        if not folder.summary.exists():
+            run.find_checkpoint()
+            quieten_libraries()
+        yield run
+
+
+def quieten_libraries() -> None:
+    """Import the libraries without their notices; progress and results are ours to show."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TRL currently supports vLLM versions")
+        try:
+            import trl.trainer.dpo_trainer  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(
+                f"TRL cannot be imported ({error}); run `pip install 'charter[training]'`"
+            ) from error
+    import datasets
+    from transformers.utils import logging
+
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
