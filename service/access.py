@@ -158,7 +158,7 @@ def needs(scope: Scope) -> Any:
         gate: Gate = request.app.state.service.gate
         access: Access = request.state.access
         key: ApiKey | None = request.state.key
-        _refuse_lacking(access, scope)
+        refuse_lacking(access, scope)
         if key is None:
             yield access
             return
@@ -171,7 +171,7 @@ def needs(scope: Scope) -> Any:
     return Depends(admitted)
 
 
-def _refuse_lacking(access: Access, scope: Scope) -> None:
+def refuse_lacking(access: Access, scope: Scope) -> None:
     """Raises: ApiError 403."""
     if scope in access.scopes or "admin" in access.scopes:
         return

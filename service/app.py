@@ -17,13 +17,14 @@ from service.judging.loop import JudgingLoop
 from service.judging.pool import JudgePool
 from service.library import Library
 from service.metrics import Metrics
-from service.routes import health, judging
+from service.routes import constitutions, health, judging
 from service.settings import Settings
 from service.storage.database import open_service_database, service_url, votes_url
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     judging.router,
+    constitutions.router,
 )
 """Every address that the service answers."""
 

@@ -86,6 +86,7 @@ HTTP_CODES = {
     415: ("unsupported_media_type", "send application/json"),
     422: ("invalid_request", "see /docs for what a request holds"),
     429: ("too_many_requests", "wait as long as Retry-After says"),
+    507: ("storage_full", "nothing was stored; try again later"),
     503: ("unavailable", "try again soon"),
 }
 

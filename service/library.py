@@ -19,6 +19,7 @@ from judges.errors import ConstitutionError
 from service.errors import ApiError
 
 DIGEST = re.compile(r"sha256:[0-9a-fA-F]{12,64}", re.ASCII)
+DRAFT_PATH = re.compile(r"[^\s:]*/charter-draft-[^/\s]+/draft(\.yaml)?")
 KEPT = 512
 REMEMBERED_S = 1.0
 """How long a reference means the same without a look at the folders."""
@@ -80,12 +81,22 @@ class Library:
         self._parsed[path] = version, constitution
         return constitution
 
-    def _told(self, error: ConstitutionError) -> Exception:
-        """The same without the folders of this machine."""
+    def forget(self, tenant: str) -> None:
+        """Look at the folders again for a tenant that has published something."""
+        with self._lock:
+            for place in [place for place in self._recent if place[0] == tenant]:
+                del self._recent[place]
+
+    def plain(self, error: ConstitutionError) -> str:
+        """What an error says, without the folders of this machine."""
         text = str(error)
-        for folder in constitution_folders():
+        for folder in (*constitution_folders(), self._home / "constitutions"):
             text = text.replace(str(folder.resolve()), folder.name)
-        text = text.replace(str(self._home), "").partition("; add a folder")[0]
+            text = text.replace(str(folder), folder.name)
+        return DRAFT_PATH.sub("draft", text).partition("; add a folder")[0]
+
+    def _told(self, error: ConstitutionError) -> Exception:
+        text = self.plain(error)
         if text.startswith("constitution "):
             return ApiError(
                 404, "unknown_constitution", text, "GET /v1/constitutions lists what there is"
