@@ -1,0 +1,1 @@
+"""Uploaded and made files: streamed to disk, kept apart by tenant."""

@@ -1,0 +1,1 @@
+"""Durable jobs: rows with leases, on SQLite and PostgreSQL."""
