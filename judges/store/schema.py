@@ -48,6 +48,9 @@ PAGE_BYTES = 8192
 CREATION_LOCK = 0x63686172746572
 """PostgreSQL advisory lock under which the tables are created: `charter` in ASCII."""
 
+SERVICE_TABLE = "charter_service_version"
+"""Where it is, the other tables are the service's own, which may share a database with votes."""
+
 NO_TEXT = 0
 """In place of a completion that the question does not have."""
 LIST = -1
@@ -249,7 +252,7 @@ def _recorded_version(connection: Connection) -> int | None:
     where = connection.engine.url.render_as_string()
     tables = inspect(connection).get_table_names()
     if store_version.name not in tables:
-        if tables:
+        if tables and SERVICE_TABLE not in tables:
             raise DataError(
                 f"{where}: holds other tables ({', '.join(sorted(tables)[:3])}) and no votes; "
                 "name an empty database or one that charter made"

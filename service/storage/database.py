@@ -6,19 +6,12 @@ Calls block: handlers make them in threads (`asyncio.to_thread`). One transactio
 
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
-from judges.store.database_errors import database_errors
-from judges.store.schema import (
-    CREATION_LOCK,
-    connect_database,
-    database_url,
-    prepare_sqlite_file,
-    writing,
-)
+from judges.store.schema import connect_database, database_url
 from service.settings import Settings
-from service.storage.tables import metadata
+from service.storage.migrate import migrate
 
 
 def service_url(settings: Settings) -> URL:
@@ -44,19 +37,13 @@ def _default(settings: Settings) -> str:
 
 
 def open_service_database(url: URL) -> Engine:
-    """An engine on a database that holds the service's tables, made if they were not there.
+    """An engine on a database that holds the service's tables, brought up to date.
 
     Raises: ConfigError without a driver; DataError when the database cannot be used.
     """
     engine = connect_database(url)
     try:
-        with database_errors(engine):
-            if engine.dialect.name == "sqlite":
-                prepare_sqlite_file(engine)
-            with writing(engine) as connection:
-                if engine.dialect.name == "postgresql":
-                    connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATION_LOCK})"))
-                metadata.create_all(connection)
+        migrate(engine)
     except BaseException:
         engine.dispose()
         raise

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from judges.errors import DataError
 from judges.store.database_errors import database_errors
+from judges.store.schema import SERVICE_TABLE as VERSION_TABLE
 from judges.store.schema import prepare_sqlite_file, writing
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION_TABLE = "charter_service_version"
 MIGRATION_LOCK = 0x6D69677261746531
 """PostgreSQL advisory lock under which one process at a time migrates."""
 

@@ -8,10 +8,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from judges.errors import DataError
-from judges.store.schema import connect_database
+from judges.store.schema import SERVICE_TABLE as VERSION_TABLE
+from judges.store.schema import connect_database, open_database
 from judges.store.schema import database_url as as_url
 from service.storage.all_tables import metadata
-from service.storage.migrate import VERSION_TABLE, migrate
+from service.storage.migrate import migrate
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,4 +60,13 @@ def test_a_failing_migration_leaves_nothing_behind(database_url: str) -> None:
     with pytest.raises(DataError):
         migrate(engine)
     assert set(inspect(engine).get_table_names()) == {"tasks"}
+    engine.dispose()
+
+
+def test_votes_come_into_a_database_after_the_service(database_url: str) -> None:
+    url = as_url(database_url)
+    engine = connect_database(url)
+    migrate(engine)
+    open_database(url).dispose()
+    assert {"votes", "jobs"} < set(inspect(engine).get_table_names())
     engine.dispose()
