@@ -22,8 +22,8 @@ from service.rewards.samples import Reward, Sample, no_reward
 LATE_S = 1.0
 """How long one who comes late to a judged group waits for others who do."""
 Partial = Literal["rank", "unscored"]
-JudgeGroup = Callable[[Sequence[Sample]], Awaitable[list[Reward]]]
-"""Rewards of a whole group, in order."""
+JudgeGroup = Callable[[Sequence[Sample], int], Awaitable[list[Reward]]]
+"""Rewards of a whole group, in order; so many of its first were judged and answered before."""
 
 
 class CohortRules(Record):
@@ -181,7 +181,7 @@ class Cohorts:
         self, judge: JudgeGroup, known: Sequence[Sample], seats: Sequence[_Seat]
     ) -> None:
         try:
-            rewards = await judge([*known, *(seat.sample for seat in seats)])
+            rewards = await judge([*known, *(seat.sample for seat in seats)], len(known))
             for seat, reward in zip(seats, rewards[len(known) :], strict=True):
                 if not seat.answer.done():
                     seat.answer.set_result(reward)

@@ -1,13 +1,10 @@
 """What a framework wants a reward for, and the reward: a number, or the reason there is none."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from judges.records import Message, Reason, Record
-
-NoReward = Reason | Literal["cohort_incomplete", "late"]
-"""Why a sample has no reward: what a judged item can end in, or its group never came together."""
+from judges.records import Message, Record
 
 
 class Sample(Record):
@@ -28,11 +25,11 @@ class Reward(Record):
 
     value: Annotated[float, Field(allow_inf_nan=False)] | None
     """Higher is better; None where there is no reward."""
-    reason: NoReward | None = None
-    """Why there is none."""
+    reason: str | None = None
+    """Why there is none: what a judged item can end in, or `cohort_incomplete`."""
     detail: str = ""
     """What was seen, for people."""
-    principles: dict[str, float] = {}
+    principles: dict[str, float] = Field(default_factory=dict)
     """What each principle alone says of it, 0 to 1, where it says anything."""
     order_gap: Annotated[float, Field(ge=0)] | None = None
     """How far the two orders of its pairs disagree, in logits; only where pairs are judged."""
@@ -40,6 +37,6 @@ class Reward(Record):
     """Digest of the constitution behind it."""
 
 
-def no_reward(reason: NoReward, detail: str = "") -> Reward:
+def no_reward(reason: str, detail: str = "") -> Reward:
     """The record of a sample without a reward."""
     return Reward(value=None, reason=reason, detail=detail)

@@ -2,7 +2,7 @@
 
 | policy | the framework gets |
 |---|---|
-| `fail` | HTTP 503, for the whole call: its client repeats it, then goes without a reward or stops |
+| `fail` | 503 for the whole call: its client repeats it, then does without or stops |
 | `null` | null in the sample's place |
 | `mean` | the mean reward of the same call or group, so that it has no advantage; else of the run |
 | `mark` | the framework's own mark of a failed sample |

@@ -22,11 +22,13 @@ class Judge:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.groups: list[list[str]] = []
+        self.known: list[int] = []
         self.seconds = seconds
 
-    async def __call__(self, samples: Sequence[Sample]) -> list[Reward]:
+    async def __call__(self, samples: Sequence[Sample], known: int) -> list[Reward]:
         await asyncio.sleep(self.seconds)
         texts = [one.completion for one in samples]
+        self.known.append(known)
         self.groups.append(texts)
         return [Reward(value=sum(len(o) < len(t) for o in texts) / len(texts)) for t in texts]
 
@@ -83,6 +85,7 @@ async def test_who_comes_late_is_ranked_among_those_judged() -> None:
     await asyncio.gather(*calls)
     late = await cohorts.reward("p", sample("xxx"), rules, judge)
     assert judge.groups[-1] == ["", "x", "xxx"]
+    assert judge.known == [0, 2]
     assert late.value == pytest.approx(2 / 3)
     assert len(cohorts) == 0, "the group is whole now"
 
@@ -115,13 +118,13 @@ async def test_a_caller_who_hangs_up_leaves_its_group() -> None:
 
 
 async def test_what_judging_raises_reaches_every_caller() -> None:
-    async def fail(samples: Sequence[Sample]) -> list[Reward]:
-        raise ModelError(f"no engine for {len(samples)}")
+    async def fail(samples: Sequence[Sample], known: int) -> list[Reward]:
+        raise ModelError(f"no engine for {len(samples)} beyond {known}")
 
     cohorts = Cohorts()
     calls = [cohorts.reward("p", sample(t), CohortRules(size=2), fail) for t in "ab"]
     results = await asyncio.gather(*calls, return_exceptions=True)
-    assert [str(result) for result in results] == ["no engine for 2"] * 2
+    assert [str(result) for result in results] == ["no engine for 2 beyond 0"] * 2
     assert len(cohorts) == cohorts.waiting == 0
 
 

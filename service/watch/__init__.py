@@ -1,0 +1,1 @@
+"""The reward-hacking watch: what a policy in training does to its reward, over time."""
