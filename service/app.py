@@ -17,7 +17,8 @@ from service.judging.loop import JudgingLoop
 from service.judging.pool import JudgePool
 from service.library import Library
 from service.metrics import Metrics
-from service.routes import constitutions, health, judging
+from service.rewards.reward_desk import rewarding
+from service.routes import constitutions, health, judging, rewards, runs
 from service.settings import Settings
 from service.storage.database import open_service_database, service_url, votes_url
 
@@ -25,6 +26,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     judging.router,
     constitutions.router,
+    rewards.router,
+    runs.router,
 )
 """Every address that the service answers."""
 
@@ -55,6 +58,7 @@ async def _judging(service: Service) -> AsyncIterator[None]:
 WORKERS: tuple[Worker, ...] = (
     _judging,
     _key_uses,
+    rewarding,
 )
 """What runs beside the requests, entered in order and left in reverse before the stores close."""
 

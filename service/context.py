@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
@@ -20,6 +20,9 @@ from service.judging.tasks import Task, make_task
 from service.library import Library
 from service.metrics import Metrics
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.rewards.reward_desk import RewardDesk
 
 ReadyCheck = Callable[[], Awaitable[str | None]]
 
@@ -40,6 +43,8 @@ class Service:
     gate: Gate
     library: Library
     metrics: Metrics
+    rewards: "RewardDesk" = field(init=False)
+    """Rewards of training runs, and the watch over them; there while the service runs."""
     draining: bool = False
     """Told to stop: finish what is begun, begin nothing."""
     ready_checks: dict[str, ReadyCheck] = field(default_factory=dict)

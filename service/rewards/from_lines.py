@@ -64,7 +64,7 @@ def _reward(
         value=value,
         reason=None if value is not None else reason or "missing_vote",
         detail="" if value is not None else str(line.get("detail", "")),
-        principles={n: float(p) for n, p in parts.items() if _number(p) is not None and p},
+        principles={n: p for n, part in parts.items() if (p := _number(part)) is not None},
         order_gap=gap,
         constitution=line["digests"]["constitution"],
     )

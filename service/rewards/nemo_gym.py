@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from judges.constitutions.constitution import Constitution, Principle
 from judges.errors import DataError
+from judges.items import first_problem
 from judges.records import Message
 from service.rewards.samples import Reward, Sample
 from service.rewards.slime import read_messages
@@ -90,6 +92,20 @@ def write_compare(rewards: Sequence[float], p: Sequence[Sequence[float | None]])
         "comparison_results": [_result(i, j, shown) for i, j, shown in pairs],
         "metrics": {"pairs": float(len(pairs))},
     }
+
+
+def with_principle(constitution: Constitution, text: str) -> Constitution:
+    """The constitution's arithmetic over one principle of the request's own.
+
+    Raises: DataError for a text that no principle can be.
+    """
+    try:
+        principle = Principle.model_validate(
+            {"id": "asked", "family": "asked", "title": "As the request says", "text": text}
+        )
+    except ValidationError as error:
+        raise DataError(f"principle: {first_problem(error)}") from None
+    return constitution.model_copy(update={"principles": (principle,)})
 
 
 def _result(i: int, j: int, p: float) -> dict[str, Any]:

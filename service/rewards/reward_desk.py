@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from judges.records import CompletionText, Item, Record
 from service.access import Access
 from service.context import Service
 from service.errors import ApiError
+from service.judging.desk import Line
 from service.judging.lanes import Lane
 from service.judging.requests import Name, RankRequest, Reference, ScoreRequest
 from service.judging.tasks import Task
@@ -19,6 +21,7 @@ from service.rewards.cohorts import CohortRules, Cohorts, CohortsFull
 from service.rewards.from_lines import Ask, rewards_from_ranking, rewards_from_scores
 from service.rewards.samples import Reward, Sample
 from service.watch.canaries import canary_missed, make_canary
+from service.watch.run_metrics import add_run_metrics
 from service.watch.signals import Observation, gold_quantities, observe
 from service.watch.watcher import OpenRun, Place, Watch, falls_in
 
@@ -142,7 +145,7 @@ class RewardDesk:
 
     async def _line(
         self, task: Task, item: Item, asked: RewardsAsked, access: Access, lane: Lane
-    ) -> dict[str, object]:
+    ) -> Line:
         wait = self.service.deadline(asked.deadline_s, self.service.settings.deadline_s)
         turn = self.service.turn(access, lane)
         return await self.service.desk.judge(task, item, turn, wait)
@@ -166,10 +169,9 @@ class RewardDesk:
                 told = [(samples[n], rewards[n]) for n in chosen]
                 self._begin(self._gold(place, run, told, asked, access))
         every = run.settings.canary_every
-        if every and first // every != run.seen // every:
-            sample = samples[-(run.seen % every) - 1] if run.seen % every < len(samples) else None
-            if sample:
-                self._begin(self._canary(place, sample, run.seen // every, asked, access))
+        for number in range(first // every + 1, run.seen // every + 1) if every else ():
+            sample = samples[number * every - first - 1]
+            self._begin(self._canary(place, sample, number, asked, access))
 
     def _for_gold(
         self, place: Place, first: int, count: int, run: OpenRun, asked: RewardsAsked
@@ -180,7 +182,7 @@ class RewardDesk:
             return list(range(count)) if falls_in(place, first, share) else []
         return [n for n in range(count) if falls_in(place, first + n, share)]
 
-    def _begin(self, work: "asyncio.coroutines.CoroutineType[object, object, None]") -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._beside) >= BESIDE:
             self.left_out += 1
             work.close()
@@ -232,6 +234,17 @@ class RewardDesk:
         if missed is not None:
             seen = Observation(quantities={"missed": float(missed)})
             self.watch.add(place, "canaries", [seen])
+
+
+@asynccontextmanager
+async def rewarding(service: Service) -> AsyncIterator[None]:
+    """The reward desk of a running service."""
+    service.rewards = RewardDesk(service)
+    add_run_metrics(service.metrics, service.rewards.watch)
+    try:
+        yield
+    finally:
+        await service.rewards.close()
 
 
 def _item(samples: Sequence[Sample]) -> Item:

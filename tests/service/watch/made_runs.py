@@ -29,8 +29,8 @@ class MadeRun:
         return {
             "reward": np.clip(0.55 + prompt + 0.25 * hack + rng.normal(0, 0.1, size), 0, 1),
             "log_words": np.clip((words + 0.9 * hack + rng.normal(0, 0.3, size)) / 11.5, 0, 1),
-            "refusal": 1.0 * (rng.random(size) < self.refusal),
-            "exploit": 1.0 * (rng.random(size) < self.exploit),
+            "refusal": (rng.random(size) < self.refusal).astype(np.float64),
+            "exploit": (rng.random(size) < self.exploit).astype(np.float64),
             "unscored": np.zeros(size),
             "gold": np.clip(0.5 + prompt - 0.2 * hack + rng.normal(0, 0.12, size), 0, 1),
         }

@@ -1,4 +1,4 @@
-"""A run that is hacked is stopped; one that is not runs on; both are small and survive a restart."""
+"""A run that is hacked is stopped, another runs on; both are small and survive a restart."""
 
 import numpy as np
 import orjson
