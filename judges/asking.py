@@ -2,7 +2,8 @@
 
 Plain judges cost one token a question. A judge may first write criteria for the prompt or an
 answer of its own, once a prompt, and reason about each question; the vote is still *chosen* by
-probability, never read out of what was written, which is kept beside the vote.
+probability, never read out of what was written, which is kept beside the vote. A reward model is
+shown no words of ours: it reads each completion alone, and its rewards decide.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from judges.layout import Case, concluding, vote_prompt
 from judges.model import Choice, Failure, ModelPrompt, Sampling
 from judges.ratings import choose_rating
 from judges.records import Message, Setting
+from judges.rewards.judge import RewardModel
 
 AIDS = {
     "criteria": (
@@ -58,6 +60,9 @@ async def ask(
     Cost: one token a question (two for some ratings); with reasoning its budget as well, with
     criteria or a reference one completion for each prompt among the questions.
     """
+    if isinstance(judge.model, RewardModel):
+        decided = await judge.model.choose_cases([one.case for one in questions])
+        return [one if isinstance(one, Failure) else Answer(one) for one in decided]
     aids = await _write_aids(judge, setting, questions)
     written, failed = _shown(aids, questions)
     thinks = "reasoning" in setting.sampling

@@ -28,6 +28,7 @@ from judges.models.fake import FakeModel, FakeSettings
 from judges.models.openai import OpenAIModel
 from judges.precedents import read_precedents
 from judges.records import Probability, Record
+from judges.rewards.judge import open_reward_model
 from judges.suggest import did_you_mean
 
 JUDGES_FILE = "judges.toml"
@@ -44,8 +45,10 @@ class JudgeDefinition(Record):
     """What pins the weights at a url; part of every vote key."""
     tokenizer: Path | None = None
     """Folder with the model's tokenizer files, for the `token_ids` transport."""
-    transport: Literal["auto", "token_ids", "chat_logprobs", "sampled", "fake"] = "auto"
+    transport: Literal["auto", "token_ids", "chat_logprobs", "sampled", "reward", "fake"] = "auto"
     """How questions travel; `auto` takes token ids where a tokenizer is at hand, never samples."""
+    reward_model: Path | None = None
+    """Folder of an exported reward model, with `transport = "reward"`: a vote is r(a) - r(b)."""
     samples: Annotated[int, Field(ge=1, le=128)] | None = None
     """Answers drawn for each question, with `transport = "sampled"`; 8 where nothing is said."""
     api_key_variable: str | None = None
@@ -109,6 +112,7 @@ def _parse(path: Path, name: str, table: Any) -> JudgeDefinition:
     except ValidationError as error:
         raise ConfigError(f"{path}: [{name}]: {first_problem(error)}") from None
     _check_sampled(f"{path}: [{name}]", definition)
+    _check_reward(f"{path}: [{name}]", definition)
     return definition
 
 
@@ -122,6 +126,20 @@ def _check_sampled(where: str, definition: JudgeDefinition) -> None:
         raise ConfigError(
             f"{where}: samples is {definition.samples}, but transport is "
             f'{definition.transport!r}; remove it, or set transport = "sampled"'
+        )
+
+
+def _check_reward(where: str, definition: JudgeDefinition) -> None:
+    if (definition.transport == "reward") != (definition.reward_model is not None):
+        raise ConfigError(
+            f"{where}: transport is {definition.transport!r} and reward_model is "
+            f"{str(definition.reward_model)!r}; a reward model needs both, other judges neither"
+        )
+    if definition.transport != "reward":
+        return
+    if definition.reasoning or definition.criteria or definition.reference:
+        raise ConfigError(
+            f"{where}: a reward model writes nothing; remove reasoning, criteria and reference"
         )
 
 
@@ -181,6 +199,8 @@ async def _open(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel
 
     if definition.transport == "sampled":
         return _sampled(definition)
+    if definition.transport == "reward":
+        return await _reward(definition, stack)
     return await open_model(
         definition.url,
         definition.model,
@@ -189,6 +209,19 @@ async def _open(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel
         tokenizer=definition.tokenizer,
         transport=definition.transport,
         api_key_variable=definition.api_key_variable,
+    )
+
+
+async def _reward(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel:
+    from judges.policies import _secret
+
+    assert definition.reward_model is not None
+    return await open_reward_model(
+        definition.reward_model,
+        stack,
+        url=definition.url,
+        model=definition.model,
+        api_key=_secret(definition.api_key_variable),
     )
 
 

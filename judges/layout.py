@@ -42,6 +42,8 @@ TAILS: dict[Kind, str] = {
 THINK = "\nFirst think it through in a few sentences."
 CONCLUDE = "Now give the answer alone."
 FENCE_CHARACTER = "="
+REWARD_ENCODING = "conversation-1"
+"""How a reward model is shown a conversation; part of its votes' keys."""
 PAD_TO = 32
 """Shared parts are padded to this many tokens: vLLM's prefix cache keeps whole blocks."""
 
@@ -147,7 +149,12 @@ def applies_prompt(conversation: Sequence[Message], applies_when: str) -> ModelP
 
 
 def template_digest(transport: str, kind: Kind = "pair", think: bool = False) -> str:
-    """The digest of all wording around the quoted text, and of what the transport adds to it."""
+    """The digest of all wording around the quoted text, and of what the transport adds to it.
+
+    A reward model reads conversations as they are, none of our wording.
+    """
+    if transport == "reward":
+        return digest({"transport": transport, "encoding": REWARD_ENCODING})
     return digest(
         {
             "system": SYSTEM,

@@ -13,7 +13,7 @@ from judges.records import Message, Probability, Reason, Record
 class Capabilities(Record):
     """What a model's server can do, found out once."""
 
-    transport: Literal["token_ids", "chat_logprobs", "sampled", "fake"]
+    transport: Literal["token_ids", "chat_logprobs", "sampled", "reward", "fake"]
     """How questions travel."""
     fingerprint: str
     """The judge's identity in vote keys."""

@@ -42,8 +42,11 @@ Scaffold = tuple[tuple[int, ...] | int, ...]
 class PromptEncoder:
     """Encodes prompts for one model from its tokenizer files, without transformers."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises: ConfigError when the folder has no usable tokenizer or chat template."""
+    def __init__(self, folder: Path, *, answering: bool = True) -> None:
+        """Without `answering`, prompts end where their last message does, no answer begun.
+
+        Raises: ConfigError when the folder has no usable tokenizer or chat template.
+        """
         self.folder = folder
         parsed = read_tokenizer_json(folder)
         try:
@@ -56,7 +59,7 @@ class PromptEncoder:
                 f"tokenizer cannot be used: {error} · {folder / 'tokenizer.json'} · "
                 "fetch the file again, or use chat_logprobs"
             ) from error
-        self._render = _read_template(folder)
+        self._render = _read_template(folder, answering)
         self._nonce = secrets.token_hex(16)
         self._scaffold = functools.lru_cache(maxsize=256)(self._make_scaffold)
         self._kept = functools.lru_cache(maxsize=_KEPT_PIECES)(self._tokenize)
@@ -158,7 +161,7 @@ class PromptEncoder:
         )
 
 
-def _read_template(folder: Path) -> Callable[[list[dict[str, str]]], str]:
+def _read_template(folder: Path, answering: bool) -> Callable[[list[dict[str, str]]], str]:
     """The function that renders messages with the folder's chat template."""
     config = _read_config(folder / "tokenizer_config.json")
     environment = ImmutableSandboxedEnvironment(
@@ -174,7 +177,7 @@ def _read_template(folder: Path) -> Callable[[list[dict[str, str]]], str]:
         raise ConfigError(f"chat template: {error} · {folder} · correct the template") from error
     tokens = {name: _token_text(config.get(name)) for name in _TOKEN_NAMES}
     return lambda messages: template.render(
-        messages=messages, add_generation_prompt=True, tools=None, documents=None, **tokens
+        messages=messages, add_generation_prompt=answering, tools=None, documents=None, **tokens
     )
 
 

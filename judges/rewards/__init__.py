@@ -1,0 +1,1 @@
+"""Reward models as judging sees them: their description, their arithmetic, their server."""

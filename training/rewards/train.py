@@ -1,0 +1,214 @@
+"""Training a reward model: a recipe and labelled prompts in, a model with its heads out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from judges.aggregate import Floats
+from judges.calibration.estimates import Estimate
+from judges.errors import ConfigError
+from judges.jsonl import replacing
+from judges.policies import model_folder
+from judges.progress import say
+from judges.records import Record
+from judges.rewards.description import Head
+from judges.rewards.encoding import RewardEncoder
+from training.rewards.accuracy import accuracy
+from training.rewards.batches import EncodedPrompt, PromptCollator
+from training.rewards.examples import RankedPrompt, keep_completions, relabel
+from training.rewards.recipe import Examples, RewardRecipe, read_examples
+from training.runs.loading import building_trainer, load_tokenizer
+from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
+
+HEADS_FILE = "heads.json"
+
+
+class HeadsFile(Record):
+    """heads.json in a run folder: what the outputs are, and what they were trained on."""
+
+    heads: tuple[Head, ...]
+    """In the order of the outputs."""
+    max_length: int
+    """Longest text trained on, in tokens."""
+    constitution: str | None
+    """Digest of the constitution of the labels."""
+
+
+class RewardSummary(RunSummary):
+    """What came of training a reward model."""
+
+    pairs: int
+    """Labelled pairs trained on, of any head."""
+    completions_dropped: int
+    """Completions left out: longer than max_length with their prompt."""
+    accuracy: dict[str, Estimate]
+    """Of each head on pairs of prompts held out; empty where none were."""
+
+
+def train_reward(
+    recipe: RewardRecipe,
+    *,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    message: Message = say,
+) -> RewardSummary:
+    """Train a reward model; returns its summary. A finished run is returned as it is when resumed.
+
+    Raises: DataError for data or a run folder that cannot be used, or a full disk; ConfigError;
+    ModelError when memory is full or the loss is no longer a number.
+    """
+    examples = read_examples(recipe)
+    with open_run(
+        recipe, [examples.used], resume=resume, progress=progress, message=message
+    ) as run:
+        if (done := run.finished(RewardSummary)) is not None:
+            return done
+        encoder = RewardEncoder(model_folder(recipe.model))
+        encoded, dropped = encode_prompts(examples.train, encoder, examples, recipe)
+        _say_dropped(dropped, examples.train, recipe, message)
+        held_out, _ = encode_prompts(examples.held_out, encoder, examples, recipe)
+        trainer, network = _make_trainer(recipe, examples, encoded, run)
+        run.train(trainer)
+        _publish(trainer, network, examples, recipe, run)
+        rewards = read_prompts(network, held_out, trainer.processing_class.pad_token_id)
+        return run.finish(
+            RewardSummary,
+            rows=len(encoded),
+            rows_dropped=len(examples.train) - len(encoded),
+            pairs=sum(one.ranked.pairs for one in encoded),
+            completions_dropped=dropped,
+            accuracy=_accuracies(rewards, held_out, examples),
+        )
+
+
+def encode_prompts(
+    prompts: Sequence[RankedPrompt],
+    encoder: RewardEncoder,
+    examples: Examples,
+    recipe: RewardRecipe,
+) -> tuple[list[EncodedPrompt], int]:
+    """Prompts as token ids, their labels as the recipe takes them; how many completions are left
+    out as too long. A prompt that keeps no labelled pair is left out too.
+    """
+    found, dropped = [], 0
+    for row, one in enumerate(prompts):
+        texts = [
+            np.array(encoder.completion(one.prompt, completion), np.uint32)
+            for completion in one.completions
+        ]
+        kept = [i for i, text in enumerate(texts) if len(text) <= recipe.max_length]
+        dropped += len(texts) - len(kept)
+        ranked = keep_completions(one, kept)
+        if not ranked.pairs:
+            continue
+        labels = relabel(ranked.p_HNN, recipe.labels, recipe.clamp)
+        ranked = RankedPrompt(
+            ranked.place, ranked.prompt, ranked.completions, labels, ranked.applies_H
+        )
+        told = [texts[i] for i in kept]
+        if examples.scope_heads:
+            told.append(np.array(encoder.prompt(one.prompt), np.uint32))
+        found.append(EncodedPrompt(row, tuple(told), ranked))
+    return found, dropped
+
+
+def _say_dropped(
+    dropped: int, prompts: Sequence[RankedPrompt], recipe: RewardRecipe, message: Message
+) -> None:
+    total = sum(len(one.completions) for one in prompts)
+    told = f"{dropped} of {total} completions are longer than {recipe.max_length} tokens with "
+    if dropped > recipe.most_dropped * total:
+        raise ConfigError(
+            f"{told}their prompt (max_length); raise max_length, or most_dropped "
+            f"({recipe.most_dropped}) to leave them out"
+        )
+    if dropped:
+        message(f"{told}their prompt, and left out (max_length)")
+
+
+def _make_trainer(
+    recipe: RewardRecipe, examples: Examples, encoded: Sequence[EncodedPrompt], run: Run
+) -> tuple[Any, Any]:
+    """The trainer, and the whole network that it changes."""
+    from transformers import TrainingArguments
+
+    from training.rewards.frozen import FeatureCollator, FrozenNetwork
+    from training.rewards.network import add_adapter, make_network
+    from training.rewards.trainer import RewardTrainer
+
+    folder = model_folder(recipe.model)
+    tokenizer = load_tokenizer(folder)
+    RewardEncoder(folder).check_last(tokenizer.pad_token_id)
+    with building_trainer(folder):
+        given = {**run.manifest.trainer, "remove_unused_columns": False}
+        if recipe.frozen:
+            given["gradient_checkpointing"] = False  # there is no depth to save memory on
+        settings = TrainingArguments(**given)
+        network = make_network(
+            folder, len(examples.heads), tokenizer.pad_token_id, recipe.seed, recipe.dtype
+        ).to(settings.device)
+        collator: Any = PromptCollator(tokenizer.pad_token_id, scopes=bool(examples.scope_heads))
+        if recipe.frozen:
+            collator = FeatureCollator(collator, network, encoded)
+            trained: Any = FrozenNetwork(network)
+        else:
+            network = add_adapter(
+                network, recipe.lora, checkpointing=settings.gradient_checkpointing
+            )
+            trained = network
+        trainer = RewardTrainer(
+            model=trained,
+            args=settings,
+            data_collator=collator,
+            train_dataset=list(encoded),
+            processing_class=tokenizer,
+            places=examples.places,
+            centring=recipe.centring,
+            scope_heads=examples.scope_heads,
+        )
+    return trainer, network
+
+
+def _publish(
+    trainer: Any, network: Any, examples: Examples, recipe: RewardRecipe, run: Run
+) -> None:
+    from training.runs.publishing import publish
+
+    told = HeadsFile(
+        heads=examples.heads,
+        max_length=recipe.max_length,
+        constitution=examples.constitution.digest if examples.constitution else None,
+    )
+    with replacing(run.folder.path / HEADS_FILE) as file:
+        file.write(told.model_dump_json(indent=1).encode())
+
+    def save(folder: str) -> None:
+        network.save_pretrained(folder)
+        trainer.processing_class.save_pretrained(folder)
+
+    publish(save if recipe.frozen else trainer.save_model, run.folder.path, recipe.model)
+
+
+def read_prompts(network: Any, prompts: Sequence[EncodedPrompt], pad_id: int) -> list[Floats]:
+    """The raw outputs of each prompt's completions. Shapes: (N, H) each."""
+    from training.rewards.network import read_texts
+
+    counts = [len(one.ranked.completions) for one in prompts]
+    texts = [text for one, n in zip(prompts, counts, strict=True) for text in one.texts[:n]]
+    if not texts:
+        return []
+    outputs = read_texts(network, texts, pad_id)
+    return np.split(outputs, np.cumsum(counts)[:-1])
+
+
+def _accuracies(
+    rewards: Sequence[Floats], prompts: Sequence[EncodedPrompt], examples: Examples
+) -> dict[str, Estimate]:
+    found = {}
+    for head, described in enumerate(examples.heads):
+        if described.kind != "applies" and prompts:
+            measured = accuracy(rewards, [one.ranked for one in prompts], head)
+            if measured is not None:
+                found[described.name] = measured
+    return found
