@@ -29,12 +29,22 @@ METHODS = (
         "DpoRecipe",
         "train_dpo",
     ),
+    Method(
+        "reward",
+        "A reward model: of the whole, or with a head for each principle",
+        "training.rewards.train",
+        "RewardRecipe",
+        "train_reward",
+    ),
 )
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add train, evaluate and demo to the command line."""
+    """Add train, reward, evaluate and demo to the command line."""
+    from training.rewards.commands import add_verbs as add_reward_verb
+
     _add_train(verbs)
+    add_reward_verb(verbs)
     _add_evaluate(verbs)
     _add_demo(verbs)
 

@@ -1,27 +1,11 @@
 """Batches of whole prompts: each completion one row of tokens, however many pairs it stands in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from training.rewards.examples import RankedPrompt
-
-Ids = npt.NDArray[np.uint32]
-
-
-@dataclass(frozen=True)
-class EncodedPrompt:
-    """A prompt as a trainer reads it."""
-
-    row: int
-    """Which ranked prompt it is."""
-    texts: tuple[Ids, ...]
-    """The ids of each completion with its prompt; last, where scopes are learnt, of the prompt."""
-    ranked: RankedPrompt
-    """Its labels."""
+from training.rewards.examples import EncodedPrompt, Ids
 
 
 class PromptCollator:

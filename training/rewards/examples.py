@@ -17,6 +17,7 @@ from judges.records import Message
 
 Floats = npt.NDArray[np.float64]
 Labels = Literal["soft", "hard", "clamped"]
+Ids = npt.NDArray[np.uint32]
 Messages = tuple[Message, ...]
 
 
@@ -38,6 +39,18 @@ class RankedPrompt:
         """Labelled pairs, of whichever head."""
         known = ~np.isnan(self.p_HNN).all(0)
         return int(np.triu(known, 1).sum())
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt as a trainer reads it."""
+
+    row: int
+    """Which ranked prompt it is."""
+    texts: tuple[Ids, ...]
+    """The ids of each completion with its prompt; last, where scopes are learnt, of the prompt."""
+    ranked: RankedPrompt
+    """Its labels."""
 
 
 def from_rankings(

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.rewards.batches import EncodedPrompt, PromptCollator
+from training.rewards.batches import PromptCollator
+from training.rewards.examples import EncodedPrompt
 from training.rewards.network import head_of, read_texts
 
 

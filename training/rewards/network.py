@@ -11,7 +11,8 @@ import torch
 
 from judges.aggregate import Floats
 from judges.errors import ModelError
-from training.rewards.batches import Ids, pad_texts
+from training.rewards.batches import pad_texts
+from training.rewards.examples import Ids
 from training.runs.loading import lora_config
 from training.runs.recipe import LoraSettings
 

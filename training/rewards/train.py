@@ -15,8 +15,7 @@ from judges.records import Record
 from judges.rewards.description import Head
 from judges.rewards.encoding import RewardEncoder
 from training.rewards.accuracy import accuracy
-from training.rewards.batches import EncodedPrompt, PromptCollator
-from training.rewards.examples import RankedPrompt, keep_completions, relabel
+from training.rewards.examples import EncodedPrompt, RankedPrompt, keep_completions, relabel
 from training.rewards.recipe import Examples, RewardRecipe, read_examples
 from training.runs.loading import building_trainer, load_tokenizer
 from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
@@ -133,6 +132,7 @@ def _make_trainer(
     """The trainer, and the whole network that it changes."""
     from transformers import TrainingArguments
 
+    from training.rewards.batches import PromptCollator
     from training.rewards.frozen import FeatureCollator, FrozenNetwork
     from training.rewards.network import add_adapter, make_network
     from training.rewards.trainer import RewardTrainer
