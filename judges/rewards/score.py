@@ -94,7 +94,7 @@ class Rewards:
         how: Combine = "mean",
         penalty: float = 0.5,
     ) -> None:
-        """With a constitution, models must have a head for each principle that weighs anything.
+        """With a constitution, models must have a head for each of its principles.
 
         Raises: ConfigError when a model cannot give the reward asked for.
         """
@@ -189,14 +189,13 @@ def _plan(description: RewardDescription, constitution: Constitution | None) -> 
             f"this reward model has one head, so {constitution.reference} cannot weigh it; leave "
             'the constitution out, or train with heads = "principles"'
         )
-    weighing = [p for p in constitution.principles if p.weight > 0]
-    scheme = scheme_of(constitution.model_copy(update={"principles": tuple(weighing)}))
-    heads = tuple(_head(description, "principle", p, words_of(p)) for p in weighing)
+    principles = constitution.principles
+    heads = tuple(_head(description, "principle", p, words_of(p)) for p in principles)
     scopes = tuple(
         None if p.applies_when is None else _head(description, "applies", p, scope_words(p))
-        for p in weighing
+        for p in principles
     )
-    return _Plan(heads, scopes, scheme)
+    return _Plan(heads, scopes, scheme_of(constitution))
 
 
 def _head(description: RewardDescription, kind: str, principle: Principle, words: str) -> int:
@@ -206,7 +205,7 @@ def _head(description: RewardDescription, kind: str, principle: Principle, words
         raise ConfigError(
             f"principle {principle.id!r}: the reward model has no {kind} head trained on its "
             f"present wording (it has {had or 'none'}); train it on rankings under this one, or "
-            "set its weight to 0"
+            "drop the principle"
         )
     return found
 

@@ -130,7 +130,7 @@ def _make_trainer(
     recipe: RewardRecipe, examples: Examples, encoded: Sequence[EncodedPrompt], run: Run
 ) -> tuple[Any, Any]:
     """The trainer, and the whole network that it changes."""
-    from transformers import TrainingArguments
+    from transformers import TrainingArguments, set_seed
 
     from training.rewards.batches import PromptCollator
     from training.rewards.frozen import FeatureCollator, FrozenNetwork
@@ -140,6 +140,7 @@ def _make_trainer(
     folder = model_folder(recipe.model)
     tokenizer = load_tokenizer(folder)
     RewardEncoder(folder).check_last(tokenizer.pad_token_id)
+    set_seed(recipe.seed)  # an adapter's first weights are drawn before the trainer seeds anything
     with building_trainer(folder):
         given = {**run.manifest.trainer, "remove_unused_columns": False}
         if recipe.frozen:

@@ -1,0 +1,96 @@
+"""What a recipe of a reward model must say, and the prompts that it holds out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from judges.errors import ConfigError, DataError
+from tests.training.rewards.tiny_rewards import make_recipe
+from tests.training.tiny_policy import make_preferences
+from training.rewards.recipe import RewardRecipe, read_examples
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> RewardRecipe:
+    return make_recipe(tmp_path, tmp_path / "model")
+
+
+def change(recipe: RewardRecipe, **changes: Any) -> RewardRecipe:
+    return RewardRecipe.model_validate({**recipe.model_dump(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"rankings": None}, "either rankings or preferences", id="no data"),
+        pytest.param({"preferences": "p"}, "either rankings or preferences", id="both"),
+        pytest.param(
+            {"heads": "principles", "constitution": None}, "needs rankings, and", id="no principles"
+        ),
+        pytest.param({"frozen": True, "lora": {}}, "frozen trains the heads alone", id="frozen"),
+        pytest.param({"dtype": "bfloat16"}, "would round away", id="bfloat16 weights"),
+        pytest.param({"clamp": 0.5}, "greater than 0.5", id="clamp"),
+    ],
+)
+def test_contradictions_are_refused(
+    recipe: RewardRecipe, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        change(recipe, **changes)
+
+
+def test_held_out_prompts_are_the_same_whatever_the_order(recipe: RewardRecipe) -> None:
+    first = read_examples(recipe)
+    assert recipe.rankings is not None
+    lines = recipe.rankings.read_text().splitlines()
+    recipe.rankings.write_text("\n".join(lines[::-1]) + "\n")
+    again = read_examples(change(recipe, seed=7))
+    held = {one.prompt for one in first.held_out}
+    assert held == {one.prompt for one in again.held_out}
+    assert 0 < len(held) < len(lines)
+    assert not held & {one.prompt for one in first.train}
+
+
+def test_principles_give_heads_by_their_words_and_scopes_after_them(recipe: RewardRecipe) -> None:
+    examples = read_examples(change(recipe, heads="principles"))
+    kinds = [(head.kind, head.name) for head in examples.heads]
+    assert kinds == [("principle", "brief"), ("principle", "water"), ("applies", "water")]
+    assert examples.scope_heads == (1,)
+    assert len({head.words for head in examples.heads}) == 3
+    assert examples.places([0, 1]).count("rankings.jsonl:") == 2
+    assert examples.used.digests["judge"] == ("j" * 64,)
+
+
+def test_rankings_of_another_constitution_are_refused(recipe: RewardRecipe) -> None:
+    file = Path(str(recipe.constitution))
+    file.write_text(file.read_text().replace("Be brief.", "Be very brief."))
+    with pytest.raises(ConfigError, match=r"rankings.jsonl:1: ranked under the constitution"):
+        read_examples(recipe)
+
+
+def test_preferences_do_as_well(recipe: RewardRecipe, tmp_path: Path) -> None:
+    rows = make_preferences(tmp_path / "p.jsonl")
+    given = {"rankings": None, "constitution": None, "preferences": rows, "held_out": 0.0}
+    examples = read_examples(change(recipe, **given))
+    assert len(examples.train) == 16
+    assert examples.train[3].place == f"{rows}:4"
+    assert {one.pairs for one in examples.train} == {1}
+
+
+def test_labels_that_are_all_ties_are_refused(recipe: RewardRecipe) -> None:
+    assert recipe.rankings is not None
+    lines = [json.loads(line) for line in recipe.rankings.read_text().splitlines()]
+    ties = [line | {"p": [[0.5] * 4] * 4} for line in lines]
+    recipe.rankings.write_text("".join(json.dumps(line) + "\n" for line in ties))
+    with pytest.raises(DataError, match=r"all labels are ties \(0.5\)"):
+        read_examples(recipe)
+
+
+def test_lines_that_are_no_rankings_are_named(recipe: RewardRecipe) -> None:
+    assert recipe.rankings is not None
+    recipe.rankings.write_text('{"id": "1", "prompt": "x"}\n')
+    with pytest.raises(DataError, match=r"rankings.jsonl:1: no `status`; this is no ranking line"):
+        read_examples(recipe)
