@@ -134,4 +134,4 @@ def test_least_is_under_the_mean_and_doubt_costs(reward: np.ndarray, penalty: fl
 def test_members_that_agree_lose_nothing() -> None:
     reward = np.array([[1.0, -2.0]] * 4)
     for how in ("mean", "min", "pessimistic"):
-        assert combine_members(reward, how).tolist() == [1.0, -2.0]  # type: ignore[arg-type]
+        assert combine_members(reward, how).tolist() == [1.0, -2.0]

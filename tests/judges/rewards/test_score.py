@@ -75,7 +75,7 @@ def test_an_ensembles_least_is_under_its_mean_and_disagreement_is_told(tmp_path:
     one = Loaded(make_folder(tmp_path / "a", whole()))
     other = Loaded(make_folder(tmp_path / "b", (Head(name="reward", mean=-1.0, std=0.5),)))
     mean, least, doubted = (
-        Rewards([one, other], how=how, penalty=0.5).judge([PROMPT] * 3, TEXTS)  # type: ignore[arg-type]
+        Rewards([one, other], how=how, penalty=0.5).judge([PROMPT] * 3, TEXTS)
         for how in ("mean", "min", "pessimistic")
     )
     assert mean.member_MS.shape == (2, 3)
@@ -105,8 +105,14 @@ def test_another_weight_is_another_reward_by_the_same_heads(tmp_path: Path) -> N
         for weights in ((1000.0, 0.001), (0.001, 1000.0))
     )
     heads = [standardise(raw(reader, text)[None], reader.description)[0] for text in TEXTS]
-    assert np.argsort(kind).tolist() == np.argsort([head[0] for head in heads]).tolist()
-    assert np.argsort(brief).tolist() == np.argsort([head[1] for head in heads]).tolist()
+    assert (
+        np.argsort(np.array(kind, float)).tolist()
+        == np.argsort([head[0] for head in heads]).tolist()
+    )
+    assert (
+        np.argsort(np.array(brief, float)).tolist()
+        == np.argsort([head[1] for head in heads]).tolist()
+    )
 
 
 def test_models_and_constitutions_that_do_not_fit(tmp_path: Path, loaded: Loaded) -> None:
