@@ -1,5 +1,6 @@
 """The verbs of the service: their flags here, their work imported when one runs."""
 
+from judges.benchmarks.commands import benchmark_names
 from judges.commands import Verbs, add_verb, later, no_verb, not_negative, whole
 
 HERE = "service.verbs"
@@ -9,6 +10,7 @@ def add_verbs(verbs: Verbs) -> None:
     """Add serve and keys to the command line."""
     _add_serve(verbs)
     _add_keys(verbs)
+    _add_benchmark(verbs)
 
 
 def _add_serve(verbs: Verbs) -> None:
@@ -57,3 +59,13 @@ def _add_keys(verbs: Verbs) -> None:
         metavar="N",
         help="hours that the old key still works (24)",
     )
+
+
+def _add_benchmark(verbs: Verbs) -> None:
+    parser = add_verb(
+        benchmark_names(verbs),
+        "service",
+        "The service against plain vLLM's own server: votes a second, latency, ratios",
+        later("run_benchmark", HERE),
+    )
+    parser.add_argument("--calls", type=whole, default=24, help="comparisons by one client (24)")

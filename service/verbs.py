@@ -1,6 +1,7 @@
 """What `charter serve` and `charter keys` do."""
 
 import argparse
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,14 @@ def run_rotate(options: argparse.Namespace) -> int:
     with _database() as engine:
         emit(rotate_key(engine, options.id, options.grace_hours * 3600))
     say(f"key {options.id} works for {options.grace_hours:g} more hours")
+    return 0
+
+
+def run_benchmark(options: argparse.Namespace) -> int:
+    """`charter benchmark service`"""
+    from service.benchmarks.serving import benchmark_service
+
+    emit(json.dumps(benchmark_service(options.calls), indent=2))
     return 0
 
 

@@ -55,3 +55,9 @@ def add_verbs(verbs: Verbs) -> None:
     rbr.add_argument("--seed", type=int, default=0, help="draws rows and bootstrap (0)")
     rbr.add_argument("--json", action="store_true", help="print JSON")
     add_judge_flags(rbr)
+
+
+def benchmark_names(verbs: Verbs) -> Verbs:
+    """Where other folders add benchmarks of their own."""
+    actions = verbs.choices["benchmark"]._actions
+    return next(action for action in actions if isinstance(action.choices, dict))

@@ -1,0 +1,1 @@
+"""What `charter benchmark service` measures."""
