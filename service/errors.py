@@ -130,9 +130,9 @@ def add_error_handlers(app: FastAPI) -> None:
         body = error_body(code, str(error.detail), hint)
         return JSONResponse(body, error.status_code, error.headers)
 
-    async def of_validation(_: Request, error: Exception) -> Response:
+    async def of_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer_error(_invalid(error.errors()))
+        return answer_error(_invalid(error.errors(), _known_fields(request)))
 
     app.add_exception_handler(CharterError, of_charter)
     app.add_exception_handler(TimeoutError, of_charter)
@@ -140,17 +140,23 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, of_validation)
 
 
-def _invalid(problems: Sequence[Mapping[str, Any]]) -> ApiError:
+def _known_fields(request: Request) -> list[str]:
+    """What the body of a request to this route may hold."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    kind = getattr(getattr(field, "field_info", None), "annotation", None)
+    return list(getattr(kind, "model_fields", ()))
+
+
+def _invalid(problems: Sequence[Mapping[str, Any]], known: Sequence[str]) -> ApiError:
     """The first fault of a request: where, what, what to do."""
     problem = problems[0]
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "json_invalid":
         said = problem.get("ctx", {}).get("error", "")
         return ApiError(400, "bad_request", f"the body is not JSON: {said}", "send one JSON object")
-    known = problem.get("ctx", {}).get("known", ())
-    near = did_you_mean(str(problem["loc"][-1]), known) if problem["loc"] else ""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return ApiError(
-        422, "invalid_request", f"{place}: {problem['msg']}{near}{more}",
-        HTTP_CODES[422][1],
-    )  # fmt: skip
+    said = problem["msg"]
+    if problem["type"] == "extra_forbidden":
+        said = f"unknown key{did_you_mean(str(problem['loc'][-1]), known)}"
+    hint = HTTP_CODES[422][1]
+    return ApiError(422, "invalid_request", f"{place}: {said}{more}", hint)

@@ -26,7 +26,6 @@ from service.storage.database import open_service_database, service_url
 def run_serve(options: argparse.Namespace) -> int:
     """`charter serve`"""
     settings = _settings(options)
-    set_up_logs(settings.log_json)
     app = create_app(settings)
     service: Service = app.state.service
     if settings.keys_required and not _has_key(service.database):
@@ -34,6 +33,7 @@ def run_serve(options: argparse.Namespace) -> int:
             f"--host {options.host} · serves other machines, and no API key can be used · run "
             "`charter keys create --tenant NAME` first, or listen on 127.0.0.1"
         )
+    set_up_logs(settings.log_json)
     return serve(app, options.host, options.port)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from judges.jsonl import dump_line
 from service.access import Access, needs
@@ -108,7 +109,16 @@ def _many(
     good, bad = parse_items(rows, task)
     wait = service.deadline(deadline_s, service.settings.max_deadline_s)
     lines = service.desk.stream(task, good, service.turn(access), wait)
-    return StreamingResponse(_ndjson(bad, lines), media_type=NDJSON)
+    return _Stream(_ndjson(bad, lines), media_type=NDJSON)
+
+
+class _Stream(StreamingResponse):
+    """A stream whose source is closed at once when the client goes away."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all, or as much as is taken."""
+        async with aclosing(self.body_iterator):  # type: ignore[type-var]
+            await super().__call__(scope, receive, send)
 
 
 async def _ndjson(bad: list[Line], lines: AsyncGenerator[Line]) -> AsyncGenerator[bytes]:
