@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from judges.store.vote_store import VoteStore
 from service.access import Gate
+from service.batches.beside import work_on_batches
 from service.context import Service
 from service.edge import Edge
 from service.errors import ErrorBody, add_error_handlers
@@ -18,7 +19,7 @@ from service.judging.pool import JudgePool
 from service.library import Library
 from service.metrics import Metrics
 from service.rewards.reward_desk import rewarding
-from service.routes import constitutions, health, judging, rewards, runs
+from service.routes import batches, constitutions, files, health, judging, rewards, runs
 from service.settings import Settings
 from service.storage.database import open_service_database, service_url, votes_url
 
@@ -28,6 +29,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     constitutions.router,
     rewards.router,
     runs.router,
+    files.router,
+    batches.router,
 )
 """Every address that the service answers."""
 
@@ -59,6 +62,7 @@ WORKERS: tuple[Worker, ...] = (
     _judging,
     _key_uses,
     rewarding,
+    work_on_batches,
 )
 """What runs beside the requests, entered in order and left in reverse before the stores close."""
 

@@ -47,6 +47,8 @@ class Service:
     """Rewards of training runs, and the watch over them; there while the service runs."""
     draining: bool = False
     """Told to stop: finish what is begun, begin nothing."""
+    wakers: list[Callable[[], None]] = field(default_factory=list)
+    """What tells this process's workers that there is work."""
     ready_checks: dict[str, ReadyCheck] = field(default_factory=dict)
     """More that must hold before `/ready` says yes: each says why it does not, or None."""
 
@@ -54,6 +56,16 @@ class Service:
     def files_folder(self) -> Path:
         """Where uploaded files and results lie."""
         return self.settings.home / "files"
+
+    @property
+    def batches_folder(self) -> Path:
+        """Where batches keep what they work on."""
+        return self.settings.home / "batches"
+
+    def work_came(self) -> None:
+        """Have this process's workers look for work now."""
+        for wake in self.wakers:
+            wake()
 
     def task(self, request: JudgingRequest, tenant: str) -> Task:
         """What a request asks for, its constitution and judges resolved now.

@@ -55,8 +55,8 @@ class Settings(Record):
     """Logs as JSON lines; else plain ones."""
     traces: bool = False
     """Whether to send OpenTelemetry traces; where to is told by OpenTelemetry's own variables."""
-    workers: Annotated[int, Field(ge=0)] = 1
-    """Batches worked on at once by this process; 0 leaves them to other processes."""
+    workers: Annotated[int, Field(ge=0)] = 4
+    """Parts of batches that this process works on at once; 0 leaves them to other processes."""
 
 
 VARIABLES = {

@@ -69,15 +69,20 @@ def heartbeat(engine: Engine, held: Claim, lease_s: float) -> bool:
 
 
 def release(engine: Engine, held: Claim, wait_s: float = 0.0, note: str | None = None) -> bool:
-    """Give a task back undone, to be claimed again after a wait; whether it was still held."""
+    """Give a task back undone; whether it was still held.
+
+    With a wait, nothing of its job is claimed until then: what it lacks, the others lack too.
+    """
     with database_errors(engine), writing(engine) as connection:
         freed = connection.execute(
-            update(tasks)
-            .where(*_held(held))
-            .values(state="waiting", lease_until=None, not_before=database_now() + wait_s)
+            update(tasks).where(*_held(held)).values(state="waiting", lease_until=None)
         )
-        if freed.rowcount and note is not None:
-            connection.execute(update(jobs).where(jobs.c.id == held.job.id).values(note=note))
+        if freed.rowcount and wait_s:
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == held.job.id)
+                .values(note=note, not_before=database_now() + wait_s)
+            )
         return freed.rowcount == 1
 
 
@@ -96,6 +101,7 @@ def complete(engine: Engine, held: Claim, done: Done) -> bool:
         "prompt_tokens": jobs.c.prompt_tokens + counts.prompt_tokens,
         "cached_tokens": jobs.c.cached_tokens + counts.cached_tokens,
         "note": None,
+        "not_before": 0.0,
         # Counted up under the job's row lock: "are there others unfinished?" would hang for ever
         # when two workers finish the last two tasks, each seeing the other's as unfinished.
         "phase": case((last, "finish"), else_=jobs.c.phase),
@@ -186,7 +192,6 @@ def _next_waiting(connection: Connection, queues: Sequence[str]) -> Row[Any] | N
                 tasks.c.job_id == row.id,
                 tasks.c.phase == row.phase,
                 tasks.c.state == "waiting",
-                _passed(tasks.c.not_before),
             )
             .order_by(tasks.c.number)
         )
@@ -207,7 +212,7 @@ def _least_worked_on(queues: Sequence[str]) -> Select[tuple[str, str]]:
     return (
         select(jobs.c.id, jobs.c.phase)
         .outerjoin(held, held.c.job_id == jobs.c.id)
-        .where(jobs.c.phase != "over", jobs.c.queue.in_(queues))
+        .where(jobs.c.phase != "over", jobs.c.queue.in_(queues), _passed(jobs.c.not_before))
         # Planning finds faults, and finishing gives results: neither waits for other jobs' work.
         .order_by(jobs.c.phase == "work", of_tenant, in_work, jobs.c.created_at)
         .limit(CANDIDATES)

@@ -11,6 +11,7 @@ from judges.canonical import digest
 from judges.errors import DataError
 from judges.store.database_errors import database_errors
 from judges.store.schema import writing
+from service.errors import ApiError
 from service.jobs.leases import job_of, settle
 from service.jobs.records import Claim, Job, Outcome, Range, Submission
 from service.jobs.tables import jobs, tasks
@@ -27,7 +28,7 @@ def new_id(prefix: str) -> str:
 def submit(engine: Engine, submission: Submission) -> tuple[Job, bool]:
     """The job, and whether it is new: one with the same idempotency key is the one there is.
 
-    Raises: DataError when that key was used for something else.
+    Raises: ApiError 409 when that key was used for something else.
     """
     request = digest(submission.spec)
     with database_errors(engine):
@@ -58,10 +59,11 @@ def _repeated(engine: Engine, submission: Submission, request: str) -> Job | Non
     if row is None:
         return None
     if row.request_digest != request:
-        raise DataError(
-            f"idempotency key {submission.idempotency_key!r} was used for another request, "
-            f"{row.id}; use a new key for a new request"
-        )
+        raise ApiError(
+            409, "idempotency_conflict",
+            f"key {submission.idempotency_key!r} was used for another request, {row.id}",
+            "use a new key for a new request",
+        )  # fmt: skip
     return job_of(row)
 
 
@@ -80,6 +82,7 @@ def _insert_job(connection: Connection, submission: Submission, request: str) ->
             queue=submission.queue,
             phase="plan" if submission.planned else "work",
             spec=submission.spec,
+            not_before=0.0,
             created_at=database_now(),
             expires_at=None if expires is None else database_now() + expires,
             idempotency_key=submission.idempotency_key,
@@ -100,7 +103,6 @@ def _task_row(job: str, phase: str, number: int, part: Range) -> dict[str, Any]:
         "state": "waiting",
         "attempt": 0,
         "losses": 0,
-        "not_before": 0.0,
         **part.model_dump(),
     }
 
@@ -207,6 +209,13 @@ def list_jobs(
     with database_errors(engine), engine.connect() as connection:
         rows = connection.execute(query).all()
     return [job_of(row) for row in rows[:limit]], len(rows) > limit
+
+
+def unfinished_jobs(engine: Engine, queue: str) -> set[str]:
+    """The ids of all jobs of a queue that are not over."""
+    query = select(jobs.c.id).where(jobs.c.phase != "over", jobs.c.queue == queue)
+    with database_errors(engine), engine.connect() as connection:
+        return set(connection.scalars(query))
 
 
 def task_results(

@@ -33,6 +33,8 @@ jobs = Table(
     Column("result", JSON),
     # Why it failed, or what it waits for: one line.
     Column("note", String),
+    # Not to be worked on before: what it needs is away.
+    Column("not_before", Double, nullable=False),
     Column("tasks_total", Integer, nullable=False),
     Column("tasks_done", Integer, nullable=False),
     Column("lines_total", BigInteger, nullable=False),
@@ -69,7 +71,6 @@ tasks = Table(
     Column("lease_until", Double),
     # How often a worker vanished with it.
     Column("losses", Integer, nullable=False),
-    Column("not_before", Double, nullable=False),
     # Of the input: bytes from `start` up to `stop`, the number of the first line, how many.
     Column("start", BigInteger, nullable=False),
     Column("stop", BigInteger, nullable=False),

@@ -56,12 +56,15 @@ class Worker:
         self._beaten: dict[Claim, float] = {}
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
+        self._pulse = threading.Event()
+        self._over = False
         self._threads = ThreadPoolExecutor(4, "charter-jobs")
         self._expired_at = 0.0
 
     def wake(self) -> None:
-        """Look for work now: a job was submitted in this process."""
+        """Look now: a job was submitted, or cancelled, in this process."""
         self._woken.set()
+        self._pulse.set()
 
     def stop(self) -> None:
         """Claim nothing more; `work` returns when what is held is done."""
@@ -70,11 +73,8 @@ class Worker:
 
     async def work(self, drain_s: float = 30.0) -> None:
         """Work until `stop`; then finish what is held within `drain_s`, and give back the rest."""
-        beating = threading.Event()
-        heart = threading.Thread(
-            target=self._beat, args=(asyncio.get_running_loop(), beating), daemon=True
-        )
-        heart.start()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._beat, args=(loop,), daemon=True).start()
         try:
             while not self._stopping.is_set():
                 self._woken.clear()
@@ -84,7 +84,8 @@ class Worker:
                 await asyncio.wait(self._held.values(), timeout=drain_s)
         finally:
             await self._give_all_back()
-            beating.set()
+            self._over = True
+            self._pulse.set()
             self._threads.shutdown(wait=False)
 
     async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -163,9 +164,11 @@ class Worker:
         for one in held:
             await self._give_back(one, 0.0, None)
 
-    def _beat(self, loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keep the leases alive; runs in a thread of its own."""
-        while not over.wait(self.lease_s / 3):
+        while not self._over:
+            self._pulse.wait(self.lease_s / 3)
+            self._pulse.clear()
             for held in list(self._held):
                 if not self._still_held(held):
                     with suppress(RuntimeError):  # the loop is closed: nothing to cancel

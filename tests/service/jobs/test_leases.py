@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from judges.errors import DataError
+from service.errors import ApiError
 from service.jobs.leases import LONGEST_LEASE_S, claim, complete, heartbeat, release
 from service.jobs.lifecycle import (
     cancel_job,
@@ -90,11 +91,13 @@ def test_committing_again_counts_once(engine: Engine) -> None:
     assert now(engine, job).lines_completed == 1
 
 
-def test_what_is_given_back_can_be_claimed_after_its_wait(engine: Engine) -> None:
-    job = planned(engine, 1)
+def test_what_is_given_back_has_its_job_wait(engine: Engine) -> None:
+    job = planned(engine, 2)
     assert release(engine, taken(engine), wait_s=60.0, note="the engine is away")
     assert claim(engine, "two", [QUEUE], 30.0) is None
     assert now(engine, job).note == "the engine is away"
+    planned(engine, 1, "other")
+    assert taken(engine).job.tenant == "other"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_a_key_is_for_one_request_of_one_tenant(engine: Engine) -> None:
     first = Submission(id="batch_1", tenant="acme", queue=QUEUE, spec={}, idempotency_key="k")
     submit(engine, first)
     assert submit(engine, first.model_copy(update={"id": "batch_2", "tenant": "other"}))[1]
-    with pytest.raises(DataError, match="was used for another request"):
+    with pytest.raises(ApiError, match="was used for another request"):
         submit(engine, first.model_copy(update={"id": "batch_3", "spec": {"b": 2}}))
 
 
