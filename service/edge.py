@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access import Gate
-from service.errors import ApiError, answer_error, error_body
+from service.errors import HTTP_CODES, ApiError, answer_error, error_body
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -53,6 +53,7 @@ class Edge:
                 request = HTTPConnection(scope)
                 scope["state"]["access"], scope["state"]["key"] = await self.gate.who(request)
             body = _Body(scope, receive, self.settings)
+            body.refuse_declared()
             await self.app(scope, body.receive, answer.send)
         except ApiError as error:
             self.metrics.refused.labels(error.code).inc()
@@ -133,9 +134,13 @@ class _Body:
         self._ends = asyncio.get_running_loop().time() + settings.body_s
         self._declared = _content_length(scope)
 
-    async def receive(self) -> Message:
+    def refuse_declared(self) -> None:
+        """Raises: ApiError 413 for a body that says itself that it is too large."""
         if self._declared > self._most:
-            raise self._too_large()
+            code, hint = HTTP_CODES[413]
+            raise ApiError(413, code, self._too_large().detail, hint)
+
+    async def receive(self) -> Message:
         if self._whole:
             return await self._receive()
         try:
