@@ -101,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Judges what language models say against written constitutions.",
         description=DESCRIPTION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
         responses={
             code: {"model": ErrorBody, "description": text} for code, text in FAILURES.items()
         },

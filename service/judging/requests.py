@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, WithJsonSchema
+from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from judges.records import CompletionText, Message, Record
 
@@ -23,6 +23,22 @@ _ITEM_SCHEMA = {
         "metadata": {"type": "object"},
     },
 }
+
+
+def _shown(*how: dict[str, Any]) -> ConfigDict:
+    """Examples: one item, then several, each with what else the verb takes."""
+    one = {
+        "constitution": "helpful-harmless@1",
+        "prompt": "How do I remove a tick?",
+        "completions": ["Grip it close to the skin with tweezers and pull.", "Just leave it."],
+    }
+    many = {
+        "constitution": "plain-speech",
+        "items": [{"id": "a", "prompt": "What is tea?", "completions": ["A drink.", "Leaves."]}],
+        "deadline_s": 60,
+    }
+    examples: list[Any] = [*(one | part for part in how), many]
+    return ConfigDict(json_schema_extra={"examples": examples})
 
 
 class JudgingRequest(Record):
@@ -68,6 +84,8 @@ class JudgingRequest(Record):
 class RankRequest(JudgingRequest):
     """Completions of one prompt put in order."""
 
+    model_config = _shown({"pairs": "all"}, {"ask": "rating"})
+
     ask: Literal["pairs", "yes-no", "rating", "list"] = "pairs"
     """How judges are asked: pairs in both orders, each alone, or the group at once."""
     pairs: Literal["all", "ring", "chain", "active", "random"] = "all"
@@ -85,6 +103,8 @@ class RankRequest(JudgingRequest):
 class CompareRequest(JudgingRequest):
     """Two completions of one prompt: which is better, how surely, and by which principles."""
 
+    model_config = _shown({})
+
     ask: Literal["pairs", "yes-no", "rating"] = "pairs"
     """How judges are asked."""
     samples: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -96,12 +116,16 @@ class CompareRequest(JudgingRequest):
 class ScoreRequest(JudgingRequest):
     """Completions scored one by one, without an opponent."""
 
+    model_config = _shown({"ask": "yes-no"})
+
     ask: Literal["both", "yes-no", "rating"] = "both"
     """P(yes) that each principle is followed, ratings from 1 to 10, or both."""
 
 
 class CritiqueRequest(JudgingRequest):
     """What is wrong with completions, principle by principle, in quoted words."""
+
+    model_config = _shown({"principles": ["truthful"]})
 
     principles: tuple[Name, ...] | None = None
     """Only these; else all that have a critique request."""
@@ -119,6 +143,8 @@ class CritiqueRequest(JudgingRequest):
 
 class ReviseRequest(CritiqueRequest):
     """Completions critiqued and rewritten, round after round."""
+
+    model_config = _shown({"rounds": 2})
 
     rounds: Annotated[int, Field(ge=1, le=16)] = 4
     """Rounds for each completion."""

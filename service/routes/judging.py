@@ -13,6 +13,14 @@ from judges.jsonl import dump_line
 from service.access import Access, needs
 from service.context import Running, Service
 from service.errors import ApiError
+from service.judging.answers import (
+    CompareLine,
+    CritiqueLine,
+    RankLine,
+    ReviseLine,
+    ScoreLine,
+    documented,
+)
 from service.judging.desk import Line
 from service.judging.items import one_item, parse_items
 from service.judging.requests import (
@@ -35,7 +43,7 @@ DeadlineHeader = Annotated[
 ]
 
 
-@router.post("/v1/rank")
+@router.post("/v1/rank", responses=documented(RankLine))
 async def rank(
     asked: RankRequest, service: Running, access: Labeller, x_deadline_s: DeadlineHeader = None
 ) -> Response:
@@ -43,7 +51,7 @@ async def rank(
     return await judge(asked, service, access, x_deadline_s)
 
 
-@router.post("/v1/compare")
+@router.post("/v1/compare", responses=documented(CompareLine))
 async def compare(
     asked: CompareRequest, service: Running, access: Labeller, x_deadline_s: DeadlineHeader = None
 ) -> Response:
@@ -51,7 +59,7 @@ async def compare(
     return await judge(asked, service, access, x_deadline_s)
 
 
-@router.post("/v1/score")
+@router.post("/v1/score", responses=documented(ScoreLine))
 async def score(
     asked: ScoreRequest, service: Running, access: Labeller, x_deadline_s: DeadlineHeader = None
 ) -> Response:
@@ -59,7 +67,7 @@ async def score(
     return await judge(asked, service, access, x_deadline_s)
 
 
-@router.post("/v1/critique")
+@router.post("/v1/critique", responses=documented(CritiqueLine))
 async def critique(
     asked: CritiqueRequest, service: Running, access: Labeller, x_deadline_s: DeadlineHeader = None
 ) -> Response:
@@ -67,7 +75,7 @@ async def critique(
     return await judge(asked, service, access, x_deadline_s)
 
 
-@router.post("/v1/revise")
+@router.post("/v1/revise", responses=documented(ReviseLine))
 async def revise(
     asked: ReviseRequest, service: Running, access: Labeller, x_deadline_s: DeadlineHeader = None
 ) -> Response:

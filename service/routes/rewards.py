@@ -165,8 +165,8 @@ async def nemo_gym_compare(
     return _answer(nemo_gym.write_compare(values, line["p"]), [])
 
 
-@router.post("/adapters/nemo-gym/seed_session")
-@router.post("/adapters/nemo-gym/close_session")
+@router.post("/adapters/nemo-gym/seed_session", name="nemo_gym_seed_session")
+@router.post("/adapters/nemo-gym/close_session", name="nemo_gym_close_session")
 async def nemo_gym_session(_: Labeller) -> dict[str, Any]:
     """NeMo-Gym opens and closes a session around each rollout; there is nothing to keep."""
     return {}

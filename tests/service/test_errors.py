@@ -26,7 +26,7 @@ PLACES = {"{name}": "plain-speech", "{version}": "1.0.0"}
 
 
 def routes() -> Iterator[tuple[str, str, bool]]:
-    """Every method and address of the OpenAPI document, places filled in, and if it reads a body."""
+    """Every method and address that is documented, places filled in, and if it reads a body."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
