@@ -1,0 +1,1 @@
+"""What `charter benchmark` measures of training."""

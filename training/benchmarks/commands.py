@@ -1,0 +1,67 @@
+"""Benchmarks of training, added to `charter benchmark`."""
+
+import argparse
+from pathlib import Path
+
+from judges.benchmarks.commands import benchmark_names
+from judges.commands import Verbs, add_verb, later, whole
+
+HERE = "training.benchmarks.verbs"
+
+
+def add_benchmarks(verbs: Verbs) -> None:
+    """Add the benchmarks of reward models."""
+    names = benchmark_names(verbs)
+    _add_encoding(names)
+    _add_labels(names)
+    _add_heads(names)
+
+
+def _add_encoding(names: Verbs) -> None:
+    encoding = add_verb(
+        names,
+        "reward-encoding",
+        "A reward model's training step: each completion encoded once, against once a pair",
+        later("run_reward_encoding", HERE),
+    )
+    encoding.add_argument("--model", default="embedded", help="model folder (embedded)")
+    encoding.add_argument("--completions", type=whole, default=4, help="of a prompt (4)")
+    encoding.add_argument("--tokens", type=whole, default=96, help="words a completion (96)")
+    encoding.add_argument("--repeats", type=whole, default=3, help="steps measured of each (3)")
+
+
+def _add_labels(names: Verbs) -> None:
+    labels = add_verb(
+        names,
+        "reward-labels",
+        "Soft, hard and clamped labels of a judge with planted noise, on the same pairs",
+        later("run_reward_labels", HERE),
+    )
+    given = labels.add_mutually_exclusive_group(required=True)
+    given.add_argument("--rankings", type=Path, metavar="R", help="whose labels are the truth")
+    given.add_argument("--data", type=Path, metavar="LABELLED", help="pairs labelled by people")
+    labels.add_argument("--right", type=float, default=0.75, help="share that is right (0.75)")
+    labels.add_argument("--draws", type=whole, default=10, help="draws of noise and split (10)")
+    _add_shared(labels)
+
+
+def _add_heads(names: Verbs) -> None:
+    heads = add_verb(
+        names,
+        "reward-heads",
+        "Re-weighted heads against a reward model retrained: agreement with relabelling",
+        later("run_reward_heads", HERE),
+    )
+    heads.add_argument("--rankings", type=Path, required=True, metavar="R", help="ranking lines")
+    heads.add_argument("--constitution", required=True, metavar="X", help="they were made under")
+    heads.add_argument("--factor", type=float, default=8.0, help="of each weight in turn (8)")
+    heads.add_argument("--draws", type=whole, default=4, help="draws of the split (4)")
+    _add_shared(heads)
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="embedded", help="model folder (embedded)")
+    parser.add_argument("--prompts", type=whole, default=400, help="prompts at most (400)")
+    parser.add_argument("--max-length", type=whole, default=512, help="tokens a text at most (512)")
+    parser.add_argument("--states", type=Path, metavar="FILE", help="keep the model's states here")
+    parser.add_argument("--seed", type=int, default=0, help="of noise, split and bootstrap (0)")

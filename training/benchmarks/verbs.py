@@ -1,0 +1,76 @@
+"""What the benchmarks of training do: read files, call one function, print what came of it."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from judges.cards.labelled import read_labelled
+from judges.constitutions.files import load_constitution
+from judges.preferences import read_rankings
+from judges.records import Message
+from judges.verbs import emit
+from training.rewards.examples import RankedPrompt, from_pairs, from_rankings
+
+
+def run_reward_encoding(options: argparse.Namespace) -> int:
+    """`charter benchmark reward-encoding`"""
+    from training.benchmarks.reward_encoding import benchmark_reward_encoding
+
+    told = benchmark_reward_encoding(
+        options.model, options.completions, options.tokens, options.repeats
+    )
+    emit(json.dumps(told, indent=2))
+    return 0
+
+
+def run_reward_labels(options: argparse.Namespace) -> int:
+    """`charter benchmark reward-labels`"""
+    from training.benchmarks.reward_labels import benchmark_reward_labels
+    from training.benchmarks.states import read_states
+
+    prompts = _ranked(options) if options.rankings else _labelled(options)
+    stated = read_states(
+        prompts[: options.prompts], options.model, options.max_length, options.states
+    )
+    told = benchmark_reward_labels(stated, options.right, options.draws, options.seed)
+    emit(json.dumps(told, indent=2))
+    return 0
+
+
+def run_reward_heads(options: argparse.Namespace) -> int:
+    """`charter benchmark reward-heads`"""
+    from training.benchmarks.reward_heads import benchmark_reward_heads
+    from training.benchmarks.states import read_states
+
+    constitution = load_constitution(options.constitution)
+    prompts = _ranked(options, [principle.id for principle in constitution.principles])
+    stated = read_states(
+        prompts[: options.prompts], options.model, options.max_length, options.states
+    )
+    told = benchmark_reward_heads(stated, constitution, options.factor, options.draws, options.seed)
+    emit(json.dumps(told, indent=2))
+    return 0
+
+
+def _ranked(
+    options: argparse.Namespace, principles: Sequence[str] | None = None
+) -> list[RankedPrompt]:
+    lines = enumerate(read_rankings(options.rankings), 1)
+    return from_rankings(
+        ((f"{options.rankings}:{number}", line) for number, line in lines), principles
+    )
+
+
+def _labelled(options: argparse.Namespace) -> list[RankedPrompt]:
+    """Pairs that people labelled; ties are left out."""
+    found = []
+    for number, pair in enumerate(read_labelled(options.data), 1):
+        if pair.preferred == 0.5:
+            continue
+        prompt = [message.model_dump() for message in pair.item.prompt]
+        first, second = (
+            [Message(role="assistant", content=one.text).model_dump()]
+            for one in pair.item.completions
+        )
+        found.append((f"{options.data}:{number}", prompt, first, second, pair.preferred))
+    return from_pairs(found)
