@@ -18,12 +18,14 @@ def add_verbs(verbs: Verbs) -> None:
     from judges.constitutions.commands import add_verbs as add_constitution_verbs
     from judges.critiques.commands import add_verbs as add_critique_verbs
     from judges.ranking_commands import add_verbs as add_ranking_verbs
+    from judges.relabelling.commands import add_verbs as add_relabel_verb
     from judges.scoring.commands import add_verbs as add_score_verb
     from judges.tampering.commands import add_verbs as add_tamper_verb
 
     _add_sample(verbs)
     add_critique_verbs(verbs)
     add_ranking_verbs(verbs)
+    add_relabel_verb(verbs)
     add_score_verb(verbs)
     add_tamper_verb(verbs)
     add_card_verb(verbs)
@@ -105,6 +107,45 @@ def add_ask_flag(parser: argparse.ArgumentParser) -> None:
         default="pairs",
         help="compare pairs in both orders; ask of each completion alone whether, or from 1 to 10 "
         "how well, it follows a principle; or for the best of the whole group (pairs)",
+    )
+
+
+def add_rate_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that says how fast a judge is, for estimates."""
+    parser.add_argument(
+        "--rate",
+        type=rate,
+        metavar="KEY=N",
+        help="the judge's speed for the estimate, votes=N or (fresh prompt) tokens=N a second "
+        "(measured on its stored votes)",
+    )
+
+
+def rate(text: str) -> tuple[str, float]:
+    """A speed such as votes=20, as argparse reads it."""
+    name, _, value = text.partition("=")
+    if name not in ("votes", "tokens") or not value or not not_negative(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of votes=N, tokens=N, N above 0")
+    return name, not_negative(value)
+
+
+def limit(text: str) -> tuple[str, float]:
+    """A limit such as votes=1000, as argparse reads it."""
+    name, _, value = text.partition("=")
+    if name not in ("votes", "tokens", "seconds") or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of votes=N, tokens=N, seconds=N")
+    return name, not_negative(value)
+
+
+def add_budget_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag that ends asking early."""
+    parser.add_argument(
+        "--budget",
+        action="append",
+        type=limit,
+        default=[],
+        metavar="KEY=N",
+        help="stop asking at so many votes, tokens or seconds; a second run goes on",
     )
 
 

@@ -18,11 +18,12 @@ from judges.active_pairs import Bools, Goal, Pair, Stop, budget_of, next_pairs, 
 from judges.bradley_terry import Floats
 from judges.canonical import digest
 from judges.constitutions.constitution import Constitution
+from judges.matter import Matter
 from judges.records import Question, Record
 from judges.reweigh import questions, rankings
 from judges.store.vote_store import VoteStore
 from judges.tally import EMPTY, Ballot
-from judges.votes import Asked, Matter, cast_votes, in_scope
+from judges.votes import Asked, InFlight, cast_votes, in_scope
 
 
 class FewPairs(Record):
@@ -92,6 +93,7 @@ async def ask_on(
     constitution: Constitution,
     matter: Matter,
     store: VoteStore,
+    flying: InFlight | None = None,
 ) -> Asked:
     """What became of all questions, once every contest is settled or its budget spent.
 
@@ -115,7 +117,7 @@ async def ask_on(
             wanted += (added := [question for question in more if question not in known])
             contest.questions += added
             contest.rounds += 1
-        told = await cast_votes(in_scope(wanted, scopes, matter), matter, store)
+        told = await cast_votes(in_scope(wanted, scopes, matter), matter, store, flying)
         everything += told
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from judges.judge import Judge
+from judges.matter import Matter
 from judges.model import Failure
 from judges.records import Question
-from judges.votes import DEAD_AFTER, Asked, Matter, stop_when_dead
+from judges.votes import DEAD_AFTER, Asked, stop_when_dead
 
 
 @dataclass

@@ -9,31 +9,95 @@ Where few pairs are judged, a window's items are asked about in rounds (see `pai
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from functools import cache
-from itertools import combinations
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, Callable, Container, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
 
-from judges.active_pairs import budget_of
+from judges.ballots import Pairs, PairsOf, ballot_maker, most_pairs, pairs_to_judge
 from judges.budget import Budget
-from judges.canonical import text_digest
 from judges.constitutions.constitution import Constitution
-from judges.constitutions.rules import reads_reference
 from judges.errors import ConfigError
-from judges.judge import Judge, Method, arithmetic_texts, rule_setting, settings_of
+from judges.judge import Judge, Method, arithmetic_texts
+from judges.matter import Matter
 from judges.pair_rounds import Contest, FewPairs, ask_on, open_contest
 from judges.panel import Panel
 from judges.records import Item
 from judges.reweigh import questions, rankings, unscored_line
 from judges.store.vote_store import VoteStore
-from judges.tally import EMPTY, Ballot, Settings
-from judges.votes import Asked, Matter, cast_votes, group_size, in_scope
+from judges.tally import Ballot
+from judges.votes import Asked, InFlight, cast_votes, in_scope
 
-Pairs = Literal["all", "ring", "chain"]
 WINDOW_QUESTIONS = 256
 """Questions a window holds at least: enough to fill many requests."""
 WINDOWS_IN_FLIGHT = 4
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class AskedWindow:
+    """Some items whose votes have been asked for."""
+
+    items: Sequence[Item]
+    ballots: Sequence[Ballot]
+    told: Sequence[Asked]
+    """What became of each item's questions."""
+    rounds: Sequence[int]
+    """Rounds of questions on each item, where few pairs are judged; else empty."""
+    left: Mapping[str, str]
+    """Judges that have left the panel, and why."""
+    new: int = 0
+    """Votes that were cast; items may share some."""
+    over: str | None = None
+    """The limit that was reached before these items were asked about."""
+
+
+async def ask(
+    items: Iterable[Item],
+    constitution: Constitution,
+    judges: Sequence[Judge],
+    store: VoteStore,
+    *,
+    pairs: Pairs | FewPairs | PairsOf = "all",
+    method: Method | None = None,
+    budget: Budget | None = None,
+    only: Container[str] | None = None,
+) -> AsyncGenerator[AskedWindow]:
+    """Every vote that ranking the items needs, some items at a time, in their order.
+
+    `only` holds digests of texts, scopes and rules: nothing else is asked about. `PairsOf` names
+    each item's pairs. Cost and errors as `rank`.
+    """
+    method = method or Method()
+    store.add([], arithmetic_texts(judges, method))
+    panel = Panel(judges)
+    ballot = ballot_maker(judges, constitution, method)
+    flying: deque[asyncio.Task[AskedWindow]] = deque()
+    out: InFlight = {}
+    windows = iter(_windows(items, constitution, len(judges), pairs))
+    try:
+        while True:
+            over = budget.reached() if budget else None
+            while not over and len(flying) < WINDOWS_IN_FLIGHT and (window := next(windows, None)):
+                job = _ask_window(
+                    window, constitution, panel, store, ballot, method, pairs, only, out
+                )
+                flying.append(asyncio.create_task(job))
+            if not flying:
+                for window in windows:  # what the budget did not reach
+                    made, none = [ballot(item) for item in window], [Asked() for _ in window]
+                    yield AskedWindow(window, made, none, (), {}, over=over)
+                return
+            asked = await flying[0]
+            flying.popleft()
+            if budget:
+                for told in asked.told:
+                    budget.spend(told.usage())
+            yield asked
+    finally:
+        for task in flying:
+            task.cancel()
+        await asyncio.gather(*flying, return_exceptions=True)
 
 
 async def rank(
@@ -61,64 +125,61 @@ async def rank(
             f"pairs are {pairs.pairs!r}, but judges are asked by {method.kind!r}, which shows no "
             "pairs; leave one of them out"
         )
-    store.add([], arithmetic_texts(judges, method))
-    panel = Panel(judges)
-    ballot = ballot_maker(judges, constitution, method)
     done = 0
-    flying: deque[asyncio.Task[list[dict[str, Any]]]] = deque()
-    windows = iter(_windows(items, constitution, len(judges), pairs))
-    try:
-        while True:
-            over = budget.reached() if budget else None
-            while not over and len(flying) < WINDOWS_IN_FLIGHT and (window := next(windows, None)):
-                job = _rank_window(window, constitution, panel, store, ballot, method, pairs)
-                flying.append(asyncio.create_task(job))
-            if not flying:
-                for window in windows:  # what the budget did not reach
-                    yield [_not_asked(item, ballot(item), constitution, over) for item in window]
-                return
-            lines = await flying[0]
-            flying.popleft()
-            if budget:
-                for line in lines:
-                    budget.spend(line["usage"])
-            done += len(lines)
-            if progress:
+    windows = ask(items, constitution, judges, store, pairs=pairs, method=method, budget=budget)
+    async with aclosing(windows):
+        async for asked in windows:
+            done += len(asked.items)
+            if progress and not asked.over:
                 progress(done, len(items))
-            yield lines
-    finally:
-        for task in flying:
-            task.cancel()
-        await asyncio.gather(*flying, return_exceptions=True)
+            yield _lines(asked, constitution, store)
 
 
-def chosen_pairs(size: int, pairs: Pairs) -> list[tuple[int, int]]:
-    """The pairs to judge among so many completions, each with i < j.
-
-    `chain`: each completion against the next, the fewest that connect all. `ring`: the last
-    against the first too, the fewest that show a cycle.
-    """
-    if pairs == "all":
-        return list(combinations(range(size), 2))
-    chain = [(i, i + 1) for i in range(size - 1)]
-    return chain if pairs == "chain" or size < 3 else sorted([*chain, (0, size - 1)])
-
-
-def judged_pairs(ballot: Ballot, pairs: Pairs) -> list[tuple[int, int]]:
-    """The pairs to judge on a ballot: a ring passes over empty completions, and stays closed."""
-    filled = [index for index, text in enumerate(ballot.completions) if text != EMPTY]
-    return [(filled[i], filled[j]) for i, j in chosen_pairs(len(filled), pairs)]
+def _lines(
+    asked: AskedWindow, constitution: Constitution, store: VoteStore
+) -> list[dict[str, Any]]:
+    """The ranking lines of a window; what a budget did not reach is an error, so asked again."""
+    if asked.over:
+        made: Iterable[dict[str, Any]] = (
+            unscored_line(ballot, constitution, "over_budget") for ballot in asked.ballots
+        )
+    else:
+        made = rankings(asked.ballots, constitution, store)
+    return [
+        line | texts_of(item) | marks_of(asked, place)
+        for place, (line, item) in enumerate(zip(made, asked.items, strict=True))
+    ]
 
 
-def most_pairs(size: int, pairs: Pairs | FewPairs) -> int:
-    """How many pairs of so many completions are judged at most."""
-    if isinstance(pairs, FewPairs):
-        return budget_of(size, pairs.budget)
-    return len(chosen_pairs(size, pairs))
+def texts_of(item: Item) -> dict[str, Any]:
+    """What a ranking line repeats of its item."""
+    told: dict[str, Any] = {
+        "prompt": [message.model_dump() for message in item.prompt],
+        "completions": [completion.text for completion in item.completions],
+        "metadata": item.metadata,
+    }
+    return told if item.answer is None else told | {"answer": item.answer}
+
+
+def marks_of(asked: AskedWindow, place: int) -> dict[str, Any]:
+    """What asking left on one line: usage; an engine's failure or a budget makes it an error."""
+    told = asked.told[place]
+    marks: dict[str, Any] = {"usage": told.usage()}
+    if asked.rounds:
+        marks["usage"]["rounds"] = asked.rounds[place]
+    if asked.over:
+        marks |= {"status": "error", "reason": "over_budget", "detail": asked.over}
+    elif told.failures:
+        failure = next(iter(told.failures.values()))
+        marks |= {"status": "error", "reason": failure.reason, "detail": failure.detail}
+    return marks | {"left": dict(asked.left)} if asked.left else marks
 
 
 def _windows(
-    items: Sequence[Item], constitution: Constitution, judges: int, pairs: Pairs | FewPairs
+    items: Iterable[Item],
+    constitution: Constitution,
+    judges: int,
+    pairs: Pairs | FewPairs | PairsOf,
 ) -> Iterable[list[Item]]:
     judged = sum(principle.rule is None for principle in constitution.principles)
     window: list[Item] = []
@@ -133,48 +194,17 @@ def _windows(
         yield window
 
 
-def ballot_of(item: Item, settings: Settings) -> Ballot:
-    """The ballot of an item: its digests, and whose votes count."""
-    return Ballot(
-        id=item.id,
-        conversation=text_digest(item.conversation_text),
-        completions=tuple(
-            text_digest(completion.text) if completion.text.strip() else EMPTY
-            for completion in item.completions
-        ),
-        settings=settings,
-    )
-
-
-def ballot_maker(
-    judges: Sequence[Judge], constitution: Constitution, method: Method
-) -> Callable[[Item], Ballot]:
-    """What makes an item's ballot.
-
-    A group is asked about under a setting of its size; rules that compare with an item's answer
-    under one that names the answer.
-    """
-    settings = cache(lambda size: settings_of(judges, method, size))
-    compares = any(p.rule and reads_reference(p.rule) for p in constitution.principles)
-
-    def make(item: Item) -> Ballot:
-        asked = settings(group_size(item) if method.kind == "list" else 0)
-        if compares and item.answer is not None:
-            asked = asked.model_copy(update={"rule": rule_setting(item.answer).digest})
-        return ballot_of(item, asked)
-
-    return make
-
-
-async def _rank_window(
+async def _ask_window(
     items: Sequence[Item],
     constitution: Constitution,
     panel: Panel,
     store: VoteStore,
     ballot: Callable[[Item], Ballot],
     method: Method,
-    pairs: Pairs | FewPairs,
-) -> list[dict[str, Any]]:
+    pairs: Pairs | FewPairs | PairsOf,
+    only: Container[str] | None,
+    out: InFlight,
+) -> AskedWindow:
     ballots = [ballot(item) for item in items]
     matter = Matter.of(items, constitution, panel.judges, method.kind)
     contests: list[Contest] = []
@@ -183,50 +213,24 @@ async def _rank_window(
         wanted = [contest.questions for contest in contests]
     else:
         wanted = [
-            questions(ballot, constitution, judged_pairs(ballot, pairs))
+            questions(ballot, constitution, pairs_to_judge(ballot, pairs))
             if len(ballot.completions) > 1
             else []
             for ballot in ballots
         ]
+    if only is not None:
+        wanted = [[q for q in asked if q.principle in only] for asked in wanted]
     free = {s for s, (_, form) in matter.settings.items() if form.kind in ("applies", "rule")}
     first = [q for asked in wanted for q in asked if q.setting in free]
-    told = await cast_votes(panel.seated(first, matter), matter, store)
+    told = await cast_votes(panel.seated(first, matter), matter, store, out)
     second = [q for asked in wanted for q in asked if q.setting not in free]
-    told += await cast_votes(panel.seated(in_scope(second, told, matter), matter), matter, store)
+    second = panel.seated(in_scope(second, told, matter), matter)
+    told += await cast_votes(second, matter, store, out)
     panel.watch(told, matter)
     if isinstance(pairs, FewPairs):
-        told = await ask_on(contests, told, pairs, constitution, matter, store)
+        told = await ask_on(contests, told, pairs, constitution, matter, store, out)
         wanted = [contest.questions for contest in contests]
     told.failures = panel.failures(told, matter)
-    lines = [
-        _with_texts(line, item, told.on(asked))
-        for line, item, asked in zip(
-            rankings(ballots, constitution, store), items, wanted, strict=True
-        )
-    ]
-    if panel.left:
-        lines = [{**line, "left": dict(panel.left)} for line in lines]
-    for line, contest in zip(lines, contests, strict=False):  # no contests: all asked at once
-        line["usage"]["rounds"] = contest.rounds
-    return lines
-
-
-def _not_asked(
-    item: Item, ballot: Ballot, constitution: Constitution, over: str | None
-) -> dict[str, Any]:
-    """The line of an item that the budget did not reach: an error, so a second run asks for it."""
-    line = unscored_line(ballot, constitution, "over_budget")
-    line |= {"status": "error", "detail": over or ""}
-    return _with_texts(line, item, Asked())
-
-
-def _with_texts(line: dict[str, Any], item: Item, told: Asked) -> dict[str, Any]:
-    """A ranking line with its prompt, completions and usage; an engine's failure marks it."""
-    line["prompt"] = [message.model_dump() for message in item.prompt]
-    line["completions"] = [completion.text for completion in item.completions]
-    line["metadata"] = item.metadata
-    line["usage"] = told.usage()
-    if told.failures:
-        failure = next(iter(told.failures.values()))
-        line |= {"status": "error", "reason": failure.reason, "detail": failure.detail}
-    return line
+    of_each = [told.on(asked) for asked in wanted]
+    rounds = [contest.rounds for contest in contests]
+    return AskedWindow(items, ballots, of_each, rounds, dict(panel.left), len(told.new))

@@ -1,16 +1,16 @@
 """The verbs rank, reweigh and preferences: their flags; their work is imported when one runs."""
 
-import argparse
 from pathlib import Path
 
 from judges.commands import (
     Verbs,
     add_ask_flag,
+    add_budget_flag,
     add_judge_flags,
+    add_rate_flag,
     add_store_flag,
     add_verb,
     later,
-    not_negative,
     share,
     whole,
 )
@@ -73,14 +73,8 @@ def _add_rank(verbs: Verbs) -> None:
         action="store_true",
         help="print what it would cost, in votes, tokens and seconds, and judge nothing",
     )
-    parser.add_argument(
-        "--budget",
-        action="append",
-        type=limit,
-        default=[],
-        metavar="KEY=N",
-        help="stop asking at so many votes, tokens or seconds; a second run goes on",
-    )
+    add_rate_flag(parser)
+    add_budget_flag(parser)
     parser.add_argument(
         "--max-unscored",
         type=share,
@@ -129,14 +123,6 @@ def _add_preferences(verbs: Verbs) -> None:
         metavar="P",
         help="drop pairs with |p - 0.5| below it as ties; 0 keeps near-ties (0.05)",
     )
-
-
-def limit(text: str) -> tuple[str, float]:
-    """A limit such as votes=1000, as argparse reads it."""
-    name, _, value = text.partition("=")
-    if name not in ("votes", "tokens", "seconds") or not value:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of votes=N, tokens=N, seconds=N")
-    return name, not_negative(value)
 
 
 def margin(text: str) -> float:

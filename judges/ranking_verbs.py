@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from judges.budget import Budget
+from judges.ballots import Pairs, ballot_maker
+from judges.budget import Budget, Prices
 from judges.calibration.panel import Stacker
 from judges.cards.gate import check_card
 from judges.commands import KINDS
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
 from judges.cost import JudgeEstimate, estimate
+from judges.cost_text import estimate_lines
 from judges.errors import ConfigError, DataError
 from judges.items import load_items
 from judges.jsonl import Journal, read_text
@@ -23,9 +25,10 @@ from judges.judge_files import find_judges, open_judges
 from judges.pair_rounds import FewPairs
 from judges.preferences import PairingSettings, read_rankings, write_preferences
 from judges.progress import progress, say
-from judges.rank import Pairs, ballot_maker, rank
+from judges.rank import rank
 from judges.ranking_files import ballot_in, reweigh_file
 from judges.records import Item
+from judges.speed import Speed, given_speed
 from judges.store.vote_store import VoteStore
 from judges.verbs import EXIT_UNSCORED, emit, refuse_same, say_resumed
 
@@ -34,13 +37,14 @@ def run_rank(options: argparse.Namespace) -> int:
     """`charter rank`"""
     pairs = _pairs_wanted(options)
     method = _method_wanted(options)
-    budget = Budget(**_limits(options.budget)) if options.budget else None
+    budget = budget_wanted(options)
     constitution = load_constitution(options.constitution)
     items = load_items(options.input)
     refuse_same(options.input, options.output)
     with VoteStore.open(options.store) as store:
         if options.estimate:
-            _say_estimate(asyncio.run(_estimated(items, constitution, options, store)))
+            for told in asyncio.run(_estimated(items, constitution, options, store)):
+                emit("\n".join(estimate_lines(told)))
             return 0
         status = asyncio.run(
             rank_file(
@@ -48,10 +52,15 @@ def run_rank(options: argparse.Namespace) -> int:
                 method=method, budget=budget, card=options.card, require_card=options.require_card,
             )
         )  # fmt: skip
-    lost = sum(status.values()) - status["scored"]
-    say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
-    if lost > options.max_unscored * len(items):
-        say(f"{lost} of {len(items)} items are not scored, more than --max-unscored allows")
+    return say_status(options.output, status, options.max_unscored)
+
+
+def say_status(output: Path, status: Counter[str], most: float) -> int:
+    """Say how many lines have each status; the exit code, 3 when too many are not scored."""
+    total, lost = status.total(), status.total() - status["scored"]
+    say(f"{output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
+    if lost > most * total:
+        say(f"{lost} of {total} items are not scored, more than --max-unscored allows")
         return EXIT_UNSCORED
     return 0
 
@@ -99,46 +108,34 @@ def _method_wanted(options: argparse.Namespace) -> Method:
     return Method(**asked, stacker=stacker)
 
 
-def _limits(given: list[tuple[str, float]]) -> dict[str, Any]:
-    return dict(given)
+def budget_wanted(options: argparse.Namespace) -> Budget | None:
+    """The limits that flags set."""
+    limits: dict[str, Any] = dict(options.budget)
+    return Budget(**limits) if limits else None
+
+
+def speed_wanted(options: argparse.Namespace) -> Speed | None:
+    """The speed that a flag gives."""
+    return given_speed(*options.rate) if options.rate else None
+
+
+def prices_of(judges: list[str]) -> dict[str, Prices]:
+    """The price tables of the judges that have one."""
+    named = find_judges(judges or ["default"])
+    return {name: definition.price for name, definition in named if definition.price is not None}
 
 
 async def _estimated(
     items: list[Item], constitution: Constitution, options: argparse.Namespace, store: VoteStore
 ) -> list[JudgeEstimate]:
-    prices = {
-        name: definition.price
-        for name, definition in find_judges(options.judge or ["default"])
-        if definition.price is not None
-    }
+    prices = prices_of(options.judge)
     async with AsyncExitStack() as stack:
         judges = await open_judges(options.judge, stack)
         pairs, method = _pairs_wanted(options), _method_wanted(options)
         return estimate(
-            items, constitution, judges, store, pairs=pairs, method=method, prices=prices
-        )
-
-
-def _say_estimate(told: list[JudgeEstimate]) -> None:
-    for one in told:
-        about = "" if one.exact else "about "
-        new = one.questions - one.stored
-        emit(f"{one.judge}: {new} votes to cast, {one.stored} stored already")
-        emit(
-            f"  {about}{one.prompt_tokens} prompt tokens, {one.fresh_tokens} of them fresh at "
-            f"least; {one.completion_tokens} written at most"
-        )
-        emit(f"  {_seconds(one.seconds)}; {_price(one.price)}")
-
-
-def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return "time unknown: the store holds too few votes of this judge"
-    return f"{seconds:.0f} s at the speed of this judge's votes so far"
-
-
-def _price(price: float | None) -> str:
-    return "no price table" if price is None else f"price {price:.4g}"
+            items, constitution, judges, store,
+            pairs=pairs, method=method, prices=prices, rate=speed_wanted(options),
+        )  # fmt: skip
 
 
 async def rank_file(

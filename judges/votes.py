@@ -2,27 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from judges.aggregate import SCOPE_FLOOR, sigmoid
-from judges.asking import Answer, Asking, ask
-from judges.canonical import text_digest
-from judges.constitutions.constitution import Constitution, Principle
-from judges.constitutions.rules import check_rule
+from judges.asking import Answer, ask
 from judges.errors import ModelError
-from judges.judge import Judge, rule_setting
-from judges.layout import Case, vote_prompt
-from judges.model import Failure, ModelPrompt
+from judges.judge import Judge
+from judges.matter import Matter
+from judges.model import Failure
 from judges.ratings import mean_rating
-from judges.records import Item, Kind, Question, Setting, Vote
+from judges.records import Question, Setting, Vote
 from judges.store.vote_store import VoteStore
 
 DEAD_AFTER = 64
 """Unanswered questions at once; fewer can be the same few bad prompts, asked again."""
-FOLLOWS = "It follows this principle: {}"
-"""A principle as a statement about one completion."""
 COMMIT_EVERY = 32
 """Questions between two commits, one request of many prompts: with those in flight, the most that
 a kill makes us ask again."""
@@ -65,130 +60,44 @@ class Asked:
         }
 
 
-@dataclass(frozen=True)
-class Wording:
-    """What one digest of a question stands for."""
-
-    principle: Principle
-    """Whose question it is."""
-    canonical: str
-    """The text whose digest it is, for the store."""
-    words: str
-    """What the judge reads; empty for a rule."""
+InFlight = dict[Question, asyncio.Event]
+"""Questions that are out with a judge, each with what happens when its answer is in."""
 
 
-@dataclass(frozen=True)
-class Matter:
-    """The texts behind the digests: what is needed to put a question into words."""
-
-    items: Mapping[str, Item]
-    """By digest of the conversation."""
-    completions: Mapping[str, str]
-    """By digest of the text."""
-    wordings: Mapping[str, Wording]
-    """By digest of each question."""
-    settings: Mapping[str, tuple[Judge | None, Setting]]
-    """By digest: who votes under a setting; nobody where code checks."""
-
-    @classmethod
-    def of(
-        cls,
-        items: Sequence[Item],
-        constitution: Constitution,
-        judges: Sequence[Judge],
-        kind: Kind = "pair",
-    ) -> "Matter":
-        """The matter of some items under a constitution and judges, asked in one way."""
-        settings: dict[str, tuple[Judge | None, Setting]] = {}
-        for rules in map(rule_setting, {None, *(item.answer for item in items)}):
-            settings[rules.digest] = (None, rules)
-        sizes = {group_size(item) for item in items} if kind == "list" else {0}
-        for judge in judges:
-            asked = [judge.setting(kind, size) for size in sizes]
-            for setting in (*asked, judge.setting("applies")):
-                settings[setting.digest] = (judge, setting)
-        return cls(
-            items={text_digest(item.conversation_text): item for item in items},
-            completions={text_digest(c.text): c.text for item in items for c in item.completions},
-            wordings={
-                text_digest(wording.canonical): wording
-                for principle in constitution.principles
-                for wording in _wordings(principle, kind)
-            },
-            settings=settings,
-        )
-
-    def asking(self, question: Question) -> Asking:
-        """The question as it is put to a judge."""
-        _, setting = self.settings[question.setting]
-        wording = self.wordings[question.principle]
-        case = Case(
-            kind=setting.kind,
-            conversation=self.items[question.conversation].prompt,
-            completions=tuple(self.completions[digest] for digest in question.completions),
-            words=wording.words,
-        )
-        return Asking(case, wording.principle.id, question.sample)
-
-    def prompt(self, question: Question) -> ModelPrompt:
-        """The question in words, as a plain judge reads it."""
-        return vote_prompt(self.asking(question).case)
-
-    def rule_vote(self, question: Question) -> Vote:
-        """The vote of a rule, by code."""
-        rule = self.wordings[question.principle].principle.rule
-        assert rule is not None  # rule settings only ever ask about rules
-        item = self.items[question.conversation]
-        text = self.completions[question.completions[0]]
-        value = check_rule(rule, item.prompt, text, item.answer)
-        return Vote(
-            question=question,
-            status="unscored" if value is None else "scored",
-            reason="cannot_check" if value is None else None,
-            value=value,
-            provenance="rule",
-        )
-
-    def texts(self, questions: Iterable[Question]) -> set[str]:
-        """The texts that the questions' digests stand for, for the store to intern."""
-        found: set[str] = set()
-        for question in questions:
-            found.add(self.settings[question.setting][1].text)
-            found.add(self.wordings[question.principle].canonical)
-            found.add(self.items[question.conversation].conversation_text)
-            found.update(self.completions[digest] for digest in question.completions)
-        return found
-
-
-def group_size(item: Item) -> int:
-    """How many different completions a group has to choose from; empty ones are not shown."""
-    return len({completion.text for completion in item.completions if completion.text.strip()})
-
-
-def _wordings(principle: Principle, kind: Kind) -> Iterable[Wording]:
-    if principle.rule is not None:
-        yield Wording(principle, principle.question_text("rule"), "")
-    else:
-        told = principle.text or ""
-        words = FOLLOWS.format(told) if kind == "yes_no" else told
-        yield Wording(principle, principle.question_text(kind), words)
-    if principle.applies_when is not None:
-        yield Wording(principle, principle.question_text("applies"), principle.applies_when)
-    if kind == "yes_no":
-        for one in principle.propositions:
-            yield Wording(principle, one.question_text, one.text)
-
-
-async def cast_votes(questions: Sequence[Question], matter: Matter, store: VoteStore) -> Asked:
+async def cast_votes(
+    questions: Sequence[Question], matter: Matter, store: VoteStore, flying: InFlight | None = None
+) -> Asked:
     """The vote on every question: found in the store, checked by code, or cast by its judge.
 
+    What is in `flying` another task has asked: its answer is waited for, not bought twice.
     Cost: one model call of one token for each question that the store cannot answer.
     """
+    flying = {} if flying is None else flying
     asked = Asked(votes=dict(store.get(questions)))
+    missing = [q for q in dict.fromkeys(questions) if q not in asked.votes]
+    theirs = [(question, flying[question]) for question in missing if question in flying]
+    done = asyncio.Event()
+    mine = [question for question in missing if question not in flying]
+    flying |= dict.fromkeys(mine, done)
+    try:
+        asked += await _cast(mine, matter, store)
+    finally:
+        for question in mine:
+            del flying[question]
+        done.set()
+    if theirs:
+        for _, answered in theirs:
+            await answered.wait()
+        asked += await cast_votes([question for question, _ in theirs], matter, store, flying)
+    return asked
+
+
+async def _cast(questions: Sequence[Question], matter: Matter, store: VoteStore) -> Asked:
+    """Votes that the store lacks."""
+    asked = Asked()
     missing: dict[str, list[Question]] = {}
-    for question in dict.fromkeys(questions):
-        if question not in asked.votes:
-            missing.setdefault(question.setting, []).append(question)
+    for question in questions:
+        missing.setdefault(question.setting, []).append(question)
     for setting, open_questions in missing.items():
         judge, form = matter.settings[setting]
         if judge is None:

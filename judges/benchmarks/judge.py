@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from judges.ballots import ballot_maker
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
 from judges.benchmarks.own_process import measured
 from judges.cost import least_tokens
@@ -18,15 +19,15 @@ from judges.errors import ConfigError
 from judges.judge import Judge, Method
 from judges.judge_files import open_judges
 from judges.layout import PREFILL
+from judges.matter import Matter
 from judges.models.openai import OpenAIModel
 from judges.policies import engine_for, model_folder
 from judges.progress import progress, say
-from judges.rank import ballot_maker, rank
+from judges.rank import rank
 from judges.ratings import rating_form, rating_prompts
 from judges.records import Item
 from judges.reweigh import questions
 from judges.store.vote_store import VoteStore
-from judges.votes import Matter
 
 PRINCIPLES = 16
 PAIRED_PROMPTS = 25

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from judges.ballots import ballot_of
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
 from judges.benchmarks.own_process import measured
 from judges.constitutions.constitution import Constitution
 from judges.jsonl import write_jsonl
 from judges.judge import RULE_SETTING
 from judges.progress import progress
-from judges.rank import ballot_of
 from judges.ranking_files import reweigh_file
 from judges.records import Item, Question, Setting, Vote
 from judges.reweigh import questions, rankings

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from judges.aggregate import Floats, aggregate, scheme_of, sigmoid
+from judges.ballots import ballot_maker
 from judges.cards.labelled import LabelledPair
 from judges.constitutions.constitution import Constitution
 from judges.judge import Judge, Method
-from judges.rank import Progress, ballot_maker, rank
+from judges.rank import Progress, rank
 from judges.records import Question, Record, Vote
 from judges.reweigh import questions
 from judges.store.vote_store import VoteStore

@@ -16,12 +16,13 @@ from judges.canonical import text_digest
 from judges.combination import mean_of_known
 from judges.constitutions.constitution import Constitution, Principle
 from judges.judge import Judge, Method, arithmetic_texts, rule_setting, settings_of
+from judges.matter import Matter
 from judges.propositions.reward import as_expected, combined_scores, weighted_mean
 from judges.rank import Progress
 from judges.records import Item, Question, Reason, Vote
 from judges.store.vote_store import VoteStore
 from judges.tally import EMPTY, Settings
-from judges.votes import Asked, Matter, cast_votes, in_scope, stop_when_dead
+from judges.votes import Asked, cast_votes, in_scope, stop_when_dead
 
 Ask = Literal["yes-no", "rating"]
 ASKS: tuple[Ask, ...] = get_args(Ask)

@@ -57,15 +57,22 @@ class VoteColumns:
         return len(self.value)
 
 
-def read_columns(engine: Engine, settings: Integers, conversations: Integers) -> VoteColumns:
-    """The votes under settings on conversations, both named by the store's integers.
+def read_columns(
+    engine: Engine, settings: Integers, conversations: Integers, principles: Integers | None = None
+) -> VoteColumns:
+    """The votes under settings on conversations, about some principles or all, by their integers.
 
-    Cost: one scan of these conversations' votes, in one transaction; about 60 bytes a vote.
+    Cost: one scan of these conversations' votes, in one transaction; about 60 bytes a vote. No scan
+    where the store knows no setting or no principle.
     """
     parts = [_NO_ROWS]
     asked, known = settings[settings > 0], np.sort(conversations[conversations > 0])
-    if len(asked):
-        parts += _read(engine, asked, known)
+    where = f"setting_id IN ({_listed(asked)})"
+    if principles is not None:
+        about = principles[principles > 0]
+        where += f" AND principle_id IN ({_listed(about)})"
+    if len(asked) and (principles is None or len(about)):
+        parts += _read(engine, where, known)
     value = np.concatenate([part[1] for part in parts])
     conversation, setting, first, second, sample, principle = (
         np.concatenate([part[0][column] for part in parts]) for column in range(len(KEY))
@@ -88,16 +95,13 @@ def _positions(asked: Integers, found: Integers) -> Integers:
     return np.asarray(order[np.searchsorted(asked[order], found)], np.int64)
 
 
-def _read(engine: Engine, settings: Integers, conversations: Integers) -> Iterator[Part]:
+def _read(engine: Engine, where: str, conversations: Integers) -> Iterator[Part]:
     read_rows = _sqlite_rows if engine.dialect.name == "sqlite" else _postgresql_rows
     with engine.begin() as connection:
         driver: Any = connection.connection.driver_connection
         for start in range(0, len(conversations), CHUNK):
             some = conversations[start : start + CHUNK]
-            yield read_rows(
-                driver,
-                f"setting_id IN ({_listed(settings)}) AND conversation_id IN ({_listed(some)})",
-            )
+            yield read_rows(driver, f"{where} AND conversation_id IN ({_listed(some)})")
 
 
 def _listed(numbers: Integers) -> str:

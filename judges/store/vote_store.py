@@ -126,17 +126,23 @@ class VoteStore:
         return {digest: bodies[number] for digest, number in known.items()}
 
     def columns(
-        self, setting_digests: Sequence[str], conversation_digests: Sequence[str]
+        self,
+        setting_digests: Sequence[str],
+        conversation_digests: Sequence[str],
+        principle_digests: Sequence[str] | None = None,
     ) -> VoteColumns:
         """All votes under the settings on the conversations, as arrays; one read, no records.
+
+        With principles, only those about their texts, scopes and rules.
 
         Raises: DataError when a digest is given twice.
         """
         self._refuse_repeats("setting", setting_digests)
         self._refuse_repeats("conversation", conversation_digests)
         settings, conversations = self.ids(setting_digests), self.ids(conversation_digests)
+        principles = None if principle_digests is None else self.ids(principle_digests)
         with database_errors(self.engine):
-            return read_columns(self.engine, settings, conversations)
+            return read_columns(self.engine, settings, conversations, principles)
 
     def _refuse_repeats(self, name: str, digests: Sequence[str]) -> None:
         if len(set(digests)) != len(digests):

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from judges.ballots import Pairs
 from judges.constitutions.constitution import Constitution
 from judges.jsonl import dump_line, parse_line
 from judges.judge import Judge
 from judges.models.fake import FakeModel, FakeSettings
-from judges.rank import Pairs, rank
+from judges.rank import rank
 from judges.records import CompletionText, Item, Message
 from judges.store.vote_store import VoteStore
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from judges.ballots import ballot_of, chosen_pairs, judged_pairs
 from judges.canonical import text_digest
 from judges.errors import ModelError
-from judges.rank import WINDOW_QUESTIONS, ballot_of, chosen_pairs, judged_pairs, rank
+from judges.rank import WINDOW_QUESTIONS, rank
 from judges.records import CompletionText, Item, Message
 from judges.store.vote_store import VoteStore
 from judges.tally import EMPTY, Ballot, Settings

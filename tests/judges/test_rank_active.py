@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from judges.active_pairs import budget_of
+from judges.ballots import ballot_of
 from judges.benchmarks.few_votes import estimate
 from judges.constitutions.constitution import Constitution
 from judges.errors import ConfigError
 from judges.judge import Judge, Method, settings_of
 from judges.models.fake import FakeModel, FakeSettings
 from judges.pair_rounds import FewPairs, open_contest
-from judges.rank import ballot_of, rank
+from judges.rank import rank
 from judges.ranking_files import ballot_in
 from judges.ranking_verbs import rank_file
 from judges.records import Item

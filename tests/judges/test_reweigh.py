@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from judges.ballots import ballot_of
 from judges.constitutions.constitution import Constitution
 from judges.jsonl import read_jsonl, write_jsonl
 from judges.judge import Judge, settings_of
-from judges.rank import ballot_of
 from judges.records import Item
 from judges.reweigh import CELLS, questions, rankings
 from judges.store.vote_store import VoteStore

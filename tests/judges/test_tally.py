@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from judges.ballots import ballot_of
 from judges.canonical import text_digest
 from judges.constitutions.constitution import Constitution
 from judges.judge import Judge, settings_of
-from judges.rank import ballot_of
+from judges.matter import Matter
 from judges.records import Question, Vote
 from judges.store.vote_store import VoteStore
 from judges.tally import Ballot, Tally, tally_votes
-from judges.votes import Matter
 from tests.judges.planted import HONEST, SHORTER, WORDS, constitution, item, judge
 
 SCOPED = {"id": "scoped", "text": "Be warm.", "applies_when": "About tea."}

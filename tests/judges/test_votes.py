@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from judges.ballots import ballot_of
 from judges.judge import Judge, settings_of
-from judges.rank import ballot_of
+from judges.matter import Matter
 from judges.records import Item
 from judges.reweigh import questions
 from judges.store.vote_store import VoteStore
-from judges.votes import Asked, Matter, cast_votes, in_scope
+from judges.votes import Asked, cast_votes, in_scope
 from tests.judges.planted import HONEST, SHORTER, WORDS, asked, constitution, item, judge
 
 

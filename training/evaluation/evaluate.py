@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from judges.ballots import ballot_of
 from judges.constitutions.constitution import Constitution
 from judges.judge import Judge, settings_of
 from judges.model import ChatModel, Completion, Failure, ModelPrompt, Sampling
 from judges.models.openai import OpenAIModel
 from judges.policies import open_policy
-from judges.rank import Progress, ballot_of, rank
+from judges.rank import Progress, rank
 from judges.records import CompletionText, Item, Probability, Record
 from judges.reweigh import rankings
 from judges.store.vote_store import VoteStore

@@ -76,6 +76,18 @@ def test_more_conversations_than_one_query_takes(store: VoteStore) -> None:
     assert sorted(columns.conversation.tolist()) == list(range(4_100))
 
 
+def test_only_the_principles_asked_for_are_read(store: VoteStore) -> None:
+    names = tuple(f"principle {number}" for number in range(5))
+    made = joined(*(cast(f"prompt {n}", principles=names, value=float(n)) for n in range(3)))
+    store.add(*made)
+    conversations = list(dict.fromkeys(vote.question.conversation for vote in made.votes))
+    wanted = [text_digest(names[3]), ELSEWHERE, text_digest(names[0])]
+    columns = store.columns([SETTING.digest], conversations, wanted)
+    assert set(columns.principle) == set(store.ids(wanted)) - {0}
+    assert sorted(columns.value.tolist()) == [0, 0, 1, 1, 2, 2]
+    assert len(store.columns([SETTING.digest], conversations, [ELSEWHERE])) == 0
+
+
 @pytest.mark.parametrize(
     ("settings_asked", "conversations_asked"),
     [([], []), ([ELSEWHERE], [ELSEWHERE]), ([SETTING.digest], [ELSEWHERE]), ([SETTING.digest], [])],

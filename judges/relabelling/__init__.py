@@ -1,0 +1,1 @@
+"""Ranking a run again under an edited constitution, for the price of the votes it lacks."""
