@@ -22,17 +22,17 @@ import aiohttp
 import numpy as np
 import orjson
 
+from judges.ballots import ballot_maker
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
 from judges.errors import ConfigError, ModelError
 from judges.judge import Judge, Method
 from judges.judge_files import open_judges
 from judges.layout import PREFILL
+from judges.matter import Matter
 from judges.models.openai import OpenAIModel
 from judges.progress import say
-from judges.rank import ballot_maker
 from judges.records import CompletionText, Item
 from judges.reweigh import questions
-from judges.votes import Matter
 
 PRINCIPLES = 4
 CLIENTS = (1, 16, 64)

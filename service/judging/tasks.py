@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from judges.ballots import Pairs, most_pairs
 from judges.commands import KINDS
 from judges.constitutions.constitution import Constitution
 from judges.critiques.check import Check
@@ -17,7 +18,7 @@ from judges.errors import DataError
 from judges.judge import Judge, Method
 from judges.model import Sampling
 from judges.pair_rounds import FewPairs
-from judges.rank import Pairs, most_pairs, rank
+from judges.rank import rank
 from judges.records import Item
 from judges.scoring.score import ASKS, score
 from judges.store.vote_store import VoteStore

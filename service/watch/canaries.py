@@ -14,9 +14,9 @@ from judges.attacks.suite import SUITE
 from judges.constitutions.constitution import Constitution, Principle
 from judges.judge import Judge
 from judges.layout import YES_NO_OPTIONS, Case, vote_prompt
+from judges.matter import FOLLOWS
 from judges.model import Failure
 from judges.records import Message
-from judges.votes import FOLLOWS
 from service.rewards.samples import Sample
 
 MISSED_BY = 0.25

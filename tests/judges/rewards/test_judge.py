@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from judges.asking import Answer, Asking, ask
+from judges.ballots import ballot_of
 from judges.constitutions.constitution import Constitution
 from judges.errors import ConfigError, ModelError
 from judges.items import parse_item
@@ -15,7 +16,7 @@ from judges.judge import Judge, settings_of
 from judges.judge_files import open_judges
 from judges.layout import Case
 from judges.model import Choice, Failure, Sampling
-from judges.rank import ballot_of, rank
+from judges.rank import rank
 from judges.records import Item, Kind, Message
 from judges.rewards.judge import RewardModel, open_reward_model
 from judges.reweigh import rankings
