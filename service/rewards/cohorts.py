@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from judges.canonical import text_digest
 from judges.records import Record
 from service.rewards.samples import Reward, Sample, no_reward
 
@@ -93,7 +94,7 @@ class Cohorts:
         its group is incomplete leaves it.
         Raises: CohortsFull when too many wait; what judging the group raises.
         """
-        named = None if sample.identity is None else (key, sample.identity)
+        named = None if sample.identity is None else (key, _name(sample))
         if named in self._remembered:
             return self._remembered[named]
         cohort = self._open.get(key) or _Cohort(rules, judge)
@@ -133,7 +134,7 @@ class Cohorts:
 
     def _seat(self, cohort: _Cohort, sample: Sample) -> _Seat:
         for seat in cohort.waiting:
-            if sample.identity is not None and seat.sample.identity == sample.identity:
+            if sample.identity is not None and seat.sample == sample:
                 seat.callers += 1
                 return seat
         if self.waiting >= self.limits.waiting:
@@ -213,3 +214,8 @@ class Cohorts:
         self._remembered[named] = reward
         while len(self._remembered) > self.limits.remembered:
             self._remembered.popitem(last=False)
+
+
+def _name(sample: Sample) -> tuple[str | None, str]:
+    """What tells a repeated call from another sample: a run begun anew may use its names again."""
+    return sample.identity, text_digest(sample.completion)

@@ -102,6 +102,9 @@ async def test_a_repeated_call_is_the_same_sample_before_and_after_the_answer() 
     assert await first == await again
     assert await cohorts.reward("p", sample("xx", "r1"), rules, judge) == other
     assert len(judge.groups) == 1
+    calls = [cohorts.reward("p", sample(t, f"r{k}"), rules, judge) for k, t in enumerate("ab")]
+    await asyncio.gather(*calls)
+    assert judge.groups[-1] == ["a", "b"], "a run begun anew uses its names again"
 
 
 async def test_a_caller_who_hangs_up_leaves_its_group() -> None:
