@@ -36,6 +36,13 @@ METHODS = (
         "RewardRecipe",
         "train_reward",
     ),
+    Method(
+        "judge",
+        "Distil a judge of one family of principles, from people's labels or a larger judge's",
+        "training.distilled_judge.distil",
+        "JudgeRecipe",
+        "train_judge",
+    ),
 )
 
 

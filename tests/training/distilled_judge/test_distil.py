@@ -1,0 +1,157 @@
+"""Whole runs on a tiny model: it learns, reads what it is asked, and survives a kill."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judges.cards.labelled import read_labelled
+from judges.engine.adapters import adapter_digest
+from judges.errors import ConfigError, DataError, ModelError
+from tests.training.distilled_judge.made_questions import (
+    CONSTITUTION,
+    make_recipe,
+    ranking,
+)
+from tests.training.tiny_policy import make_policy
+from training.distilled_judge.distil import HELD_OUT, JudgeRecipe, Material, train_judge
+from training.distilled_judge.splitting import opening
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_policy(tmp_path_factory.mktemp("judge") / "model")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, model: Path) -> JudgeRecipe:
+    return make_recipe(tmp_path, model=str(model))
+
+
+def change(recipe: JudgeRecipe, **changes: Any) -> JudgeRecipe:
+    trainer = {**recipe.trainer, **changes.pop("trainer", {})}
+    return JudgeRecipe.model_validate({**recipe.model_dump(), **changes, "trainer": trainer})
+
+
+def metrics(recipe: JudgeRecipe) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (recipe.output / "metrics.jsonl").read_text().splitlines()]
+
+
+def silent(text: str) -> None:
+    assert text
+
+
+def test_material_keeps_prompts_apart_and_adds_a_larger_judges_votes(
+    tmp_path: Path, recipe: JudgeRecipe
+) -> None:
+    (tmp_path / "made.yaml").write_text(CONSTITUTION)
+    with (tmp_path / "rankings.jsonl").open("w") as stream:
+        stream.writelines(json.dumps(ranking(number)) + "\n" for number in range(40))
+    both = change(
+        recipe,
+        rankings=(tmp_path / "rankings.jsonl",),
+        constitution=str(tmp_path / "made.yaml"),
+    )
+    material = Material(both)
+    aside = {opening(pair) for pair in (*material.held_out, *material.development)}
+    asked = [pair.conversation[0].content.lower() for pair in material.questions]
+    assert len(aside) == 8
+    # Of 24 people's pairs 16 are left, and of 40 rankings those that ask nothing set aside.
+    assert len(asked) == 16 + 32
+    assert not aside & set(asked)
+    assert sum(data.rows for data in both.data_used()) == 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"labelled": ()}, "nothing to learn from", id="no data"),
+        pytest.param({"wordings": ()}, "needs `wordings`", id="no wording"),
+        pytest.param({"rankings": ("r.jsonl",)}, "needs `constitution`", id="no constitution"),
+        pytest.param({"lower_states": "s"}, "needs upper_layers", id="nothing frozen"),
+        pytest.param({"upper_layers": 1, "lora": None}, "needs a .lora. table", id="no adapter"),
+        pytest.param({"certainty": 0.5}, "greater than 0.5", id="labels that say nothing"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_refused(
+    recipe: JudgeRecipe, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        change(recipe, **changes)
+
+
+def test_nothing_left_to_train_on_is_told(recipe: JudgeRecipe) -> None:
+    with pytest.raises(DataError, match="no pair is left to train on"):
+        Material(change(recipe, held_out=24))
+
+
+@pytest.mark.slow
+def test_loss_falls_to_what_the_labels_leave_open(recipe: JudgeRecipe) -> None:
+    longer = change(recipe, lora=None, trainer={"max_steps": 25, "save_steps": 25})
+    summary = train_judge(longer, message=silent)
+    losses = [line["loss"] for line in metrics(longer)]
+    assert losses[0] > 6  # of 700 tokens, about one in 700 is an option
+    assert max(losses[-3:]) < 0.75
+    assert (summary.rows, summary.held_out) == (16, 4)
+    assert {pair.item.id for pair in read_labelled(longer.output / HELD_OUT)} == {
+        pair.item.id for pair in Material(longer).held_out
+    }
+    assert summary.right is not None and summary.right.n == 4
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_with_the_same_losses(recipe: JudgeRecipe, tmp_path: Path) -> None:
+    whole = change(recipe, output=tmp_path / "whole")
+    train_judge(whole, message=silent)
+    code = (
+        "import os, sys\n"
+        "from training.distilled_judge.distil import JudgeRecipe, train_judge\n"
+        "def kill(step, total, loss):\n"
+        "    if step == 5: os.kill(os.getpid(), 9)\n"
+        "train_judge(JudgeRecipe.model_validate_json(sys.argv[1]), progress=kill)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, recipe.model_dump_json()],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert [line["step"] for line in metrics(recipe)] == [1, 2, 3, 4, 5]
+    said: list[str] = []
+    train_judge(recipe, resume=True, message=said.append)
+    assert said == [f"{recipe.output}: going on from the checkpoint of step 4"]
+    assert metrics(recipe) == metrics(whole)
+    assert adapter_digest(recipe.output) == adapter_digest(whole.output)
+
+
+@pytest.mark.slow
+def test_kept_lower_states_train_the_same_adapter_and_are_shared(
+    recipe: JudgeRecipe, tmp_path: Path
+) -> None:
+    plain = change(recipe, output=tmp_path / "plain", upper_layers=1)
+    kept = change(plain, output=tmp_path / "kept", lower_states=tmp_path / "states")
+    other = change(kept, output=tmp_path / "other", certainty=0.9)
+    for one in (plain, kept, other):
+        train_judge(one, message=silent)
+    loss = [[line["loss"] for line in metrics(one)] for one in (plain, kept, other)]
+    assert loss[1] == pytest.approx(loss[0], rel=2e-3)  # states are kept in bfloat16
+    assert loss[2] != loss[1]
+    assert len(list((tmp_path / "states").iterdir())) == 20
+    config = json.loads((kept.output / "adapter_config.json").read_text())
+    assert config["layers_to_transform"] == [1]
+    assert adapter_digest(other.output) != adapter_digest(kept.output)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_run_is_told(recipe: JudgeRecipe) -> None:
+    with pytest.raises(ConfigError, match="max_length is 40, but every question is longer"):
+        train_judge(change(recipe, max_length=40), message=silent)
+    with pytest.raises(ConfigError, match="upper_layers is 9, but the model has 2 layers"):
+        train_judge(change(recipe, upper_layers=9, output=recipe.output / "nine"), message=silent)
+    wild = {"learning_rate": 1e30, "max_grad_norm": 0.0}
+    with pytest.raises(ModelError, match=r"training step \d: .* on .*labelled.jsonl: p\d+"):
+        train_judge(change(recipe, trainer=wild, output=recipe.output / "wild"), message=silent)

@@ -1,0 +1,71 @@
+"""What is asked of each pair: both orders, opposites with the opposite label, contrasts."""
+
+from pathlib import Path
+
+import pytest
+
+from judges.constitutions.files import load_constitution
+from judges.errors import DataError
+from judges.layout import read_prompt
+from tests.training.distilled_judge.made_questions import CONSTITUTION, MIXTURE, pair, ranking
+from training.distilled_judge.contrasts import OPPOSITES
+from training.distilled_judge.questions import (
+    prompts_of,
+    questions_of_people,
+    questions_of_rankings,
+)
+
+
+def opposites(wordings: tuple[str, ...]) -> set[str]:
+    return {template.format(text=text) for template in OPPOSITES for text in wordings}
+
+
+def test_inverted_principle_flips_the_label() -> None:
+    made = questions_of_people([pair(n) for n in range(20)], MIXTURE, "made")
+    for number, questions in enumerate(made):
+        plain, opposite = questions.asked[:2]
+        assert plain.kind == "plain" and plain.principle in MIXTURE.wordings
+        assert opposite.kind == "opposite"
+        assert opposite.principle in opposites(tuple(MIXTURE.wordings))
+        assert opposite.p_first == pytest.approx(1 - plain.p_first)
+        right = 0.8 if pair(number).preferred == 1 else 0.2
+        assert plain.p_first == pytest.approx(right)
+    assert {q.asked[0].p_first > 0.5 for q in made} == {True, False}
+
+
+def test_both_orders_are_asked_with_opposite_labels() -> None:
+    (questions,) = questions_of_people([pair(0)], MIXTURE, "made")
+    asked = list(prompts_of(questions))
+    assert len(asked) == 2 * len(questions.asked)
+    for (one, p), (other, q) in zip(asked[::2], asked[1::2], strict=True):
+        seen, turned = read_prompt(one), read_prompt(other)
+        assert seen.completions == turned.completions[::-1]
+        assert seen.tail == turned.tail
+        assert p == pytest.approx(1 - q)
+
+
+def test_questions_depend_on_the_pair_alone() -> None:
+    alone = questions_of_people([pair(3)], MIXTURE, "made")
+    among = questions_of_people([pair(n) for n in range(6)], MIXTURE, "made")
+    assert alone[0] == among[3]
+    other = questions_of_people([pair(3)], MIXTURE._replace(seed=1), "made")
+    assert other[0].asked != alone[0].asked
+
+
+def test_several_peoples_labels_are_averaged() -> None:
+    line = {"completions": ["a", "b"], "preferred_index": 0, "annotators": [0, 0, 1, None]}
+    (questions,) = questions_of_people([pair(0, **line, chosen=None)], MIXTURE, "made")
+    assert questions.asked[0].p_first == pytest.approx(0.5 + 0.6 * (2.5 / 4 - 0.5))
+
+
+def test_a_larger_judges_probability_is_the_label(tmp_path: Path) -> None:
+    (tmp_path / "made.yaml").write_text(CONSTITUTION)
+    constitution = load_constitution(str(tmp_path / "made.yaml"))
+    lines = [("r:1", ranking(1)), ("r:2", ranking(2, p=None)), ("r:3", {"status": "error"})]
+    (questions,) = questions_of_rankings(lines, constitution, "clarity", MIXTURE)
+    plain, opposite = questions.asked[:2]
+    assert (plain.principle, plain.p_first) == ("The better completion is plainer.", 0.7)
+    assert opposite.p_first == pytest.approx(0.3)
+    assert {asked.kind for asked in questions.asked[2:]} == {"contrast"}
+    with pytest.raises(DataError, match=r"no judged principle of the family 'kindness'; it has cl"):
+        questions_of_rankings(lines, constitution, "kindness", MIXTURE)

@@ -1,0 +1,219 @@
+"""A judge distilled: people's labels or a larger judge's votes in, an adapter that votes out."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from judges.calibration.estimates import Estimate
+from judges.cards.labelled import LabelledPair, read_labelled
+from judges.constitutions.files import load_constitution
+from judges.errors import DataError
+from judges.jsonl import dump_line, read_jsonl, replacing
+from judges.preferences import read_rankings
+from judges.progress import say
+from training.distilled_judge.questions import (
+    Mixture,
+    PairQuestions,
+    questions_of_people,
+    questions_of_rankings,
+)
+from training.distilled_judge.splitting import opening, split_by_prompt
+from training.runs.recipe import DataUsed, RunRecipe
+from training.runs.run import Message, Progress, RunSummary, no_progress, open_run
+
+HELD_OUT = "held-out.jsonl"
+
+
+class JudgeRecipe(RunRecipe):
+    """A run that trains a model to vote. Paths are relative to the working folder."""
+
+    METHOD: ClassVar[str] = "judge"
+    CONFIG: ClassVar[str] = "TrainingArguments"
+
+    family: str
+    """The family of principles that the judge is trained for."""
+    labelled: tuple[Path, ...] = ()
+    """Pairs labelled by people, in any form that `charter judge-card` reads."""
+    wordings: tuple[str, ...] = ()
+    """What people labelled by, said in several ways; one is drawn for each question."""
+    certainty: Annotated[float, Field(gt=0.5, le=1)] = 0.8
+    """Probability given to what one person says."""
+    rankings: tuple[Path, ...] = ()
+    """Rankings by a larger judge: its probabilities under the family's principles are labels."""
+    constitution: str | None = None
+    """What the rankings were made under."""
+    opposites: Annotated[int, Field(ge=0)] = 1
+    """Questions a pair under the opposite of the principle, with the opposite label."""
+    contrasts: Annotated[int, Field(ge=0)] = 1
+    """Questions a pair under another principle, whose answer code knows."""
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """Labelled pairs set aside by prompt before training, for a judge card; written to the run."""
+    development: Annotated[int, Field(ge=0)] = 0
+    """Of the others, pairs to look at while choosing settings; not trained on either."""
+    split_seed: int = 0
+    """Decides what is set aside, together with the prompts' texts alone."""
+    upper_layers: Annotated[int, Field(ge=1)] | None = None
+    """Train an adapter in so many upper layers only; absent: in all."""
+    lower_states: Path | None = None
+    """A folder to keep what the layers below say, 2 bytes a number, instead of computing it at each
+    step; runs with the same model, upper_layers and questions share it. Delete it when done."""
+
+    def data_used(self) -> tuple[DataUsed, ...]:
+        """The labelled files and the rankings."""
+        return tuple(
+            DataUsed(path=str(path), sha256=_sha256(path), rows=rows)
+            for path, rows in _rows_in(self)
+        )
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        if not self.labelled and not self.rankings:
+            raise ValueError("there is nothing to learn from; set `labelled` or `rankings`")
+        if self.labelled and not self.wordings:
+            raise ValueError("`labelled` needs `wordings`: the principle that people labelled by")
+        if self.rankings and self.constitution is None:
+            raise ValueError("`rankings` needs `constitution`: what they were made under")
+        if self.lower_states and self.upper_layers is None:
+            raise ValueError("lower_states needs upper_layers: else no layer stays as it is")
+        if self.upper_layers is not None and self.lora is None:
+            raise ValueError("upper_layers needs a [lora] table: it says where the adapter is")
+        return self
+
+
+class JudgeSummary(RunSummary):
+    """What came of a distillation."""
+
+    questions: int
+    """Questions asked of the rows, in one order."""
+    held_out: int
+    """Labelled pairs set aside for a judge card."""
+    right: Estimate | None
+    """Share of the development pairs judged as people did, over both orders."""
+    turned: Estimate | None
+    """Share of them whose verdict turns round under the opposite principle."""
+
+
+class Material:
+    """What a recipe's data come to: questions to train on, pairs set aside."""
+
+    def __init__(self, recipe: JudgeRecipe) -> None:
+        """Raises: DataError for what cannot be read, ConstitutionError."""
+        self.mixture = Mixture(
+            recipe.wordings, recipe.certainty, recipe.opposites, recipe.contrasts, recipe.seed
+        )
+        self.questions: list[PairQuestions] = []
+        self.held_out: list[LabelledPair] = []
+        self.development: list[LabelledPair] = []
+        for path in recipe.labelled:
+            kept, aside = split_by_prompt(read_labelled(path), recipe.held_out, recipe.split_seed)
+            kept, looked_at = split_by_prompt(kept, recipe.development, recipe.split_seed + 1)
+            self.held_out += aside
+            self.development += looked_at
+            self.questions += questions_of_people(kept, self.mixture, str(path))
+        self._add_rankings(recipe)
+        if not self.questions:
+            raise DataError(f"{recipe.output}: no pair is left to train on; set fewer aside")
+
+    def _add_rankings(self, recipe: JudgeRecipe) -> None:
+        aside = {opening(pair) for pair in (*self.held_out, *self.development)}
+        for path in recipe.rankings:
+            lines = [(f"{path}:{n}", line) for n, line in enumerate(read_rankings(path), start=1)]
+            constitution = load_constitution(str(recipe.constitution))
+            self.questions += [
+                pair
+                for pair in questions_of_rankings(lines, constitution, recipe.family, self.mixture)
+                if _opening(pair) not in aside
+            ]
+
+    def examined(self) -> list[PairQuestions]:
+        """The development pairs under the first wording and under the card's negation of it."""
+        from judges.cards.inversion import NEGATED
+
+        if not self.development:
+            return []
+        text = self.mixture.wordings[0]
+        one = self.mixture._replace(wordings=(text,), opposites=0, contrasts=0)
+        return [
+            pair._replace(
+                asked=(
+                    *pair.asked,
+                    pair.asked[0]._replace(principle=NEGATED.format(text=text), kind="opposite"),
+                )
+            )
+            for pair in questions_of_people(self.development, one, "development")
+        ]
+
+
+def train_judge(
+    recipe: JudgeRecipe,
+    *,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    message: Message = say,
+) -> JudgeSummary:
+    """Train a judge; returns its summary. A finished run is returned as it is when resumed.
+
+    Raises: DataError for data or a run folder that cannot be used, or a full disk; ConfigError;
+    ModelError when memory is full or the loss is no longer a number.
+    """
+    material = Material(recipe)
+    with open_run(
+        recipe, recipe.data_used(), resume=resume, progress=progress, message=message
+    ) as run:
+        if (done := run.finished(JudgeSummary)) is not None:
+            return done
+        write_held_out(material.held_out, run.folder.path / HELD_OUT)
+        from training.distilled_judge.distillation import Distillation
+
+        work = Distillation(recipe, material, run)
+        run.train(work.trainer)
+        right, turned = work.examine()
+        run.publish(work.trainer)
+        return run.finish(
+            JudgeSummary,
+            rows=len(work.kept),
+            rows_dropped=work.dropped,
+            questions=sum(len(pair.asked) for pair in work.kept),
+            held_out=len(material.held_out),
+            right=right,
+            turned=turned,
+        )
+
+
+def write_held_out(pairs: Sequence[LabelledPair], file: Path) -> None:
+    """The pairs set aside, as `charter judge-card --data` reads them; nothing where none are."""
+    if not pairs:
+        return
+    with replacing(file) as stream:
+        for pair in pairs:
+            stream.write(
+                dump_line(
+                    {
+                        "id": pair.item.id,
+                        "prompt": [message.model_dump() for message in pair.item.prompt],
+                        "completions": [completion.text for completion in pair.item.completions],
+                        "preferred_index": {1.0: 0, 0.0: 1, 0.5: None}[pair.preferred],
+                    }
+                )
+            )
+
+
+def _opening(pair: PairQuestions) -> str:
+    """As `opening`, of a ranking's pair."""
+    said = [message.content for message in pair.conversation if message.role == "user"]
+    return (said[0] if said else "").strip().lower()
+
+
+def _rows_in(recipe: JudgeRecipe) -> Iterator[tuple[Path, int]]:
+    for path in recipe.labelled:
+        yield path, len(read_labelled(path))
+    for path in recipe.rankings:
+        yield path, sum(1 for _ in read_jsonl(path))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,152 @@
+"""The work of a distillation: model, adapter and rows put together, trained, examined."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from judges.calibration.estimates import Estimate, share_estimate
+from judges.errors import ConfigError
+from judges.policies import model_folder
+from judges.progress import progress
+from training.distilled_judge.distil import JudgeRecipe, Material
+from training.distilled_judge.lower_layers import keep_lower_states, layers_of, state_files
+from training.distilled_judge.questions import PairQuestions
+from training.distilled_judge.splitting import opening
+from training.distilled_judge.token_tree import TokenTree
+from training.distilled_judge.vote_encoder import VoteEncoder
+from training.distilled_judge.vote_trainer import QuestionSet, VoteTrainer, vote_logits
+from training.runs.loading import building_trainer, load_tokenizer, lora_config
+from training.runs.run import Run
+
+
+class Encoded(NamedTuple):
+    """Pairs that fit, as a trainer takes them."""
+
+    pairs: list[int]
+    """Which of those given."""
+    trees: list[TokenTree]
+    """All prompts of each."""
+    labels: list[list[float]]
+    """The label of option A for each of its prompts."""
+
+
+class Distillation:
+    """A trainer that is ready, and what it trains on."""
+
+    def __init__(self, recipe: JudgeRecipe, material: Material, run: Run) -> None:
+        """Raises: ConfigError, ModelError for what the libraries refuse."""
+        self.recipe, self.material, self.run = recipe, material, run
+        self.encoder = VoteEncoder(recipe.model)
+        trained = self._encoded(material.questions)
+        self.kept = [material.questions[number] for number in trained.pairs]
+        self.dropped = len(material.questions) - len(self.kept)
+        if not self.kept:
+            raise ConfigError(
+                f"max_length is {recipe.max_length}, but every question is longer; raise it"
+            )
+        if self.dropped:
+            run.message(
+                f"{self.dropped} of {len(material.questions)} pairs are left out: longer than "
+                f"{recipe.max_length} tokens (max_length)"
+            )
+        self.examined = self._encoded(material.examined())
+        self.trainer = self._make_trainer(trained)
+
+    def _encoded(self, questions: Sequence[PairQuestions]) -> Encoded:
+        """The pairs that fit, and no part of the others: a cut question is another question."""
+        made = [self.encoder.tree(pair, self.recipe.max_length) for pair in questions]
+        fit = [(number, *one) for number, one in enumerate(made) if one is not None]
+        return Encoded([n for n, _, _ in fit], [t for _, t, _ in fit], [p for _, _, p in fit])
+
+    def _make_trainer(self, trained: Encoded) -> VoteTrainer:
+        from transformers import TrainingArguments
+
+        folder = model_folder(self.recipe.model)
+        with building_trainer(folder):
+            settings = TrainingArguments(**self.run.manifest.trainer, remove_unused_columns=False)
+            self.model, lower = load_model(self.recipe, self.run.manifest.hardware.device)
+            states = self._keep_states([*trained.trees, *self.examined.trees], lower)
+            here = len(self.kept)
+            self.examined_states = None if states is None else states[here:]
+            return VoteTrainer(
+                model=self.model,
+                args=settings,
+                train_dataset=QuestionSet(trained.trees, trained.labels, states and states[:here]),
+                processing_class=load_tokenizer(folder),
+                options=self.encoder.options,
+                places=lambda rows: ", ".join(self.kept[row].place for row in rows),
+            )
+
+    def _keep_states(self, trees: list[TokenTree], lower: int) -> list[Path] | None:
+        """Where the lower layers' states of all trees are kept, if they are."""
+        if (folder := self.recipe.lower_states) is None:
+            return None
+        files = state_files(folder, self.run.manifest.model_digest, lower, trees)
+        with progress("computing the lower layers", "pairs") as report:
+            keep_lower_states(self.model.get_base_model(), trees, lower, files, report)
+        return files
+
+    def examine(self) -> tuple[Estimate | None, Estimate | None]:
+        """How often the development pairs are judged right, and turned round by an opposite."""
+        if not self.examined.pairs:
+            return None, None
+        rows = QuestionSet(self.examined.trees, self.examined.labels, self.examined_states)
+        with progress("examining", "pairs") as report:
+            logits = vote_logits(self.model, self.encoder.options, rows, report)
+        return _right_and_turned(
+            logits, [self.material.development[number] for number in self.examined.pairs]
+        )
+
+
+def _right_and_turned(logits: Any, pairs: Any) -> tuple[Estimate | None, Estimate | None]:
+    """Each row holds the log-odds of A: both orders under the principle, then its opposite."""
+    plain = np.array([np.sign(row[0] - row[1]) for row in logits])
+    turned = np.array([np.sign(row[2] - row[3]) for row in logits])
+    said = np.array([np.sign(pair.preferred - 0.5) for pair in pairs])
+    groups = [opening(pair) for pair in pairs]
+    decided = plain != 0
+    return (
+        share_estimate(0.5 + 0.5 * plain * said, groups),
+        share_estimate(
+            (0.5 - 0.5 * plain * turned)[decided],
+            [group for group, kept in zip(groups, decided, strict=True) if kept],
+        ),
+    )
+
+
+def load_model(recipe: JudgeRecipe, device: str) -> tuple[Any, int]:
+    """The model with its adapter, and how many layers below it stay as they are.
+
+    A frozen base is loaded in bfloat16 on a GPU; on a CPU float32 is the faster one in torch, also
+    where there are instructions for bfloat16 (measured: 150 against 83 GFLOP/s a core).
+    """
+    import torch
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM, set_seed
+
+    set_seed(recipe.seed)
+    narrow = device == "cuda" and recipe.lora is not None
+    model = AutoModelForCausalLM.from_pretrained(
+        str(model_folder(recipe.model)), dtype=torch.bfloat16 if narrow else torch.float32
+    )
+    settings: Any = lora_config(recipe.lora)
+    if settings is None:
+        return model, 0
+    total = len(layers_of(model))
+    lower = total - (recipe.upper_layers or total)
+    if lower < 0:
+        raise ConfigError(
+            f"upper_layers is {recipe.upper_layers}, but the model has {total} layers; set fewer"
+        )
+    if lower:
+        settings.layers_to_transform = list(range(lower, total))
+        if settings.target_modules == "all-linear":
+            # PEFT would take the name to mean all layers, whatever else it is told.
+            settings.target_modules = {
+                name.rpartition(".")[2]
+                for name, module in layers_of(model)[-1].named_modules()
+                if isinstance(module, torch.nn.Linear)
+            }
+    return get_peft_model(model.to(device), settings), lower

@@ -1,0 +1,143 @@
+"""What a judge is trained to answer: pairs, each asked under several principles in both orders.
+
+Labels come from people, or from a larger judge whose votes stand in rankings. Every question has
+its label as a probability, and its opposite the opposite label.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from random import Random
+from typing import Any, Literal, NamedTuple
+
+from judges.cards.labelled import LabelledPair
+from judges.constitutions.constitution import Constitution
+from judges.errors import DataError
+from judges.layout import pair_prompt
+from judges.model import ModelPrompt
+from judges.records import Message
+from training.distilled_judge.contrasts import draw_contrast, turn_round
+
+Kind = Literal["plain", "opposite", "contrast"]
+
+
+class Asked(NamedTuple):
+    """One principle on a pair."""
+
+    principle: str
+    """What the judge reads."""
+    p_first: float
+    """Probability that the first completion follows it better."""
+    kind: Kind
+    """The principle itself, its opposite, or another one."""
+
+
+class PairQuestions(NamedTuple):
+    """All that is asked of one pair; each question in both orders."""
+
+    place: str
+    """File and line, for messages."""
+    conversation: tuple[Message, ...]
+    """What both completions answer."""
+    first: str
+    """One completion."""
+    second: str
+    """The other."""
+    asked: tuple[Asked, ...]
+    """The principles, with their labels."""
+
+
+class Mixture(NamedTuple):
+    """How many questions of each kind a pair gets."""
+
+    wordings: Sequence[str]
+    """The principle that people labelled by, in several wordings, one of which is drawn."""
+    certainty: float
+    """Probability given to what one person says."""
+    opposites: int
+    """Questions turned round."""
+    contrasts: int
+    """Questions under principles whose answer code knows."""
+    seed: int
+    """Draws wordings and contrasts, for each pair by itself."""
+
+
+def questions_of_people(
+    pairs: Sequence[LabelledPair], mixture: Mixture, source: str
+) -> list[PairQuestions]:
+    """People's pairs as questions; where several people said something, their mean counts."""
+    return [_of_people(pair, mixture, f"{source}: {pair.item.id}") for pair in pairs]
+
+
+def _of_people(pair: LabelledPair, mixture: Mixture, place: str) -> PairQuestions:
+    random = Random(f"{mixture.seed}\n{pair.item.id}")
+    said = pair.annotations or (pair.preferred,)
+    p_first = 0.5 + (2 * mixture.certainty - 1) * (sum(said) / len(said) - 0.5)
+    first, second = (completion.text for completion in pair.item.completions)
+    asked = [Asked(random.choice(mixture.wordings), p_first, "plain")]
+    for _ in range(mixture.opposites):
+        text = turn_round(random.choice(mixture.wordings), random)
+        asked.append(Asked(text, 1 - p_first, "opposite"))
+    asked += _contrasts(first, second, mixture, random)
+    return PairQuestions(place, pair.item.prompt, first, second, tuple(asked))
+
+
+def questions_of_rankings(
+    rankings: Sequence[tuple[str, Mapping[str, Any]]],
+    constitution: Constitution,
+    family: str,
+    mixture: Mixture,
+) -> list[PairQuestions]:
+    """What a larger judge said under a family's principles, from (place, ranking line) pairs.
+
+    Its probability is the label. Raises: DataError when the constitution has no judged principle
+    of the family.
+    """
+    texts = {
+        principle.id: principle.text
+        for principle in constitution.principles
+        if principle.text is not None and principle.family == family
+    }
+    if not texts:
+        families = sorted({p.family for p in constitution.principles if p.text and p.family})
+        raise DataError(
+            f"{constitution.reference}: no judged principle of the family {family!r}; it has "
+            f"{', '.join(families) or 'none'}"
+        )
+    made = (_of_ranking(place, line, texts, mixture) for place, line in rankings)
+    return [pair for pairs in made for pair in pairs]
+
+
+def _of_ranking(
+    place: str, line: Mapping[str, Any], texts: Mapping[str, str], mixture: Mixture
+) -> Iterator[PairQuestions]:
+    if line["status"] != "scored":
+        return
+    conversation = tuple(Message.model_validate(message) for message in line["prompt"])
+    for i, j in combinations(range(len(line["completions"])), 2):
+        first, second = line["completions"][i], line["completions"][j]
+        random = Random(f"{mixture.seed}\n{line['id']}\n{i}\n{j}")
+        asked: list[Asked] = []
+        for name, text in texts.items():
+            p = line["principles"][name]["p"][i][j] if name in line["principles"] else None
+            if p is not None:
+                asked.append(Asked(text, p, "plain"))
+                asked += [
+                    Asked(turn_round(text, random), 1 - p, "opposite")
+                    for _ in range(mixture.opposites)
+                ]
+        if asked:
+            asked += _contrasts(first, second, mixture, random)
+            yield PairQuestions(place, conversation, first, second, tuple(asked))
+
+
+def _contrasts(first: str, second: str, mixture: Mixture, random: Random) -> list[Asked]:
+    drawn = [draw_contrast(first, second, random) for _ in range(mixture.contrasts)]
+    return [Asked(text, p, "contrast") for text, p in dict.fromkeys(filter(None, drawn))]
+
+
+def prompts_of(pair: PairQuestions) -> Iterator[tuple[ModelPrompt, float]]:
+    """Each question as the judge is asked it, in both orders, with the label of option A."""
+    for asked in pair.asked:
+        shown = (pair.first, pair.second)
+        yield pair_prompt(pair.conversation, *shown, asked.principle), asked.p_first
+        yield pair_prompt(pair.conversation, *shown[::-1], asked.principle), 1 - asked.p_first
