@@ -43,6 +43,13 @@ METHODS = (
         "JudgeRecipe",
         "train_judge",
     ),
+    Method(
+        "ppo",
+        "Proximal policy optimisation on any reward: rules, judges, reward models, servers, sums",
+        "training.ppo.ppo",
+        "PpoRecipe",
+        "train_ppo",
+    ),
 )
 
 

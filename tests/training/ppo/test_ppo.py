@@ -1,0 +1,175 @@
+"""Whole PPO runs on a tiny policy: they learn, resume exactly, and stop with clear words."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judges.errors import ConfigError, DataError, VerdictError
+from judges.jsonl import read_jsonl
+from tests.training.ppo.tiny_run import make_recipe
+from tests.training.tiny_policy import make_policy
+from training.online.waiting import RewardAway
+from training.ppo.ppo import train_ppo
+from training.ppo.recipe import PpoRecipe
+
+pytestmark = pytest.mark.slow
+
+TIMES = ("seconds/", "memory_gib/", "tokens_per_second/")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_policy(tmp_path_factory.mktemp("policy") / "model")
+
+
+def metrics(recipe: PpoRecipe) -> list[dict[str, Any]]:
+    """What the steps reported, less what a clock says."""
+    return [
+        {name: value for name, value in line.items() if not name.startswith(TIMES)}
+        for _, line in read_jsonl(recipe.output / "metrics.jsonl")
+    ]
+
+
+def silent(text: str) -> None:
+    assert text
+
+
+def test_mean_reward_rises_on_a_trivial_reward(tmp_path: Path, model: Path) -> None:
+    recipe = make_recipe(
+        tmp_path,
+        model,
+        "letters",
+        lora=None,  # the random model's own logits are so flat that adapters cannot bend them
+        steps=16,
+        prompts_per_step=24,
+        rollout={"max_tokens": 3},
+        optimisation={"learning_rate": 1e-2, "decay": False, "epochs": 4},
+        shaping={"missing_eos_penalty": 0.0},
+        kl={"coefficient": 0.01},
+    )
+    seen: list[int] = []
+    summary = train_ppo(recipe, progress=lambda step, *_: seen.append(step), message=silent)
+    rewards = [line["reward"] for line in metrics(recipe)]
+    assert seen == list(range(1, 17))
+    assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.2
+    assert summary.last_reward == rewards[-1]
+    assert summary.last_kl is not None and summary.last_kl > 0.1
+    assert summary.rows == 16 * 24
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["adapters", "whole"])
+def test_killed_run_goes_on_with_the_same_losses(tmp_path: Path, model: Path, whole: bool) -> None:
+    changes: dict[str, Any] = {
+        "steps": 6,
+        "kl": {"coefficient": 0.05, "target": 0.05},
+        "centre_rewards": True,
+    }
+    changes |= {"lora": None} if whole else {}
+    unbroken = make_recipe(tmp_path, model, output=tmp_path / "unbroken", **changes)
+    train_ppo(unbroken, message=silent)
+    broken = make_recipe(tmp_path, model, **changes)
+    code = (
+        "import os, sys\n"
+        "from training.ppo.ppo import train_ppo\n"
+        "from training.ppo.recipe import PpoRecipe\n"
+        "def kill(step, total, loss):\n"
+        "    if step == 5: os.kill(os.getpid(), 9)\n"
+        "train_ppo(PpoRecipe.model_validate_json(sys.argv[1]), progress=kill)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, broken.model_dump_json()],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    assert len(metrics(broken)) == 5
+    said: list[str] = []
+    train_ppo(broken, resume=True, message=said.append)
+    assert said == [f"{broken.output}: going on from the checkpoint of step 4"]
+    assert metrics(broken) == metrics(unbroken)
+    coefficients = [line["kl_coefficient"] for line in metrics(broken)]
+    assert len(set(coefficients)) == 6  # adapted at each step, and taken up again after the kill
+    weights = "model.safetensors" if whole else "adapter_model.safetensors"
+    assert (broken.output / weights).read_bytes() == (unbroken.output / weights).read_bytes()
+    samples = (broken.output / "samples.jsonl").read_text()
+    assert samples == (unbroken.output / "samples.jsonl").read_text()
+
+
+def test_a_reward_that_goes_away_leaves_a_checkpoint_and_the_run_goes_on_when_it_is_back(
+    tmp_path: Path, model: Path
+) -> None:
+    unbroken = make_recipe(tmp_path, model, output=tmp_path / "unbroken")
+    train_ppo(unbroken, message=silent)
+    switch = tmp_path / "away-after-three"
+    recipe = make_recipe(tmp_path, model, "while_there_is_no_switch")
+    said: list[str] = []
+
+    def watch(step: int, _total: int, _loss: float) -> None:
+        if step == 3:
+            switch.touch()
+
+    import tests.training.ppo.tiny_run as rewards
+
+    rewards.SWITCH = switch
+    with pytest.raises(RewardAway, match=r"8 of 8 completions .* --resume"):
+        train_ppo(recipe, progress=watch, message=said.append)
+    assert sum("asked again in" in text for text in said) >= 2
+    saved = sorted(path.name for path in (recipe.output / "checkpoints").iterdir())
+    assert saved == ["checkpoint-2", "checkpoint-3"]
+    switch.unlink()
+    train_ppo(recipe, resume=True, message=silent)
+    assert metrics(recipe) == metrics(unbroken)
+
+
+def test_unscored_completions_leave_the_batch_and_are_counted(tmp_path: Path, model: Path) -> None:
+    recipe = make_recipe(tmp_path, model, "half_unscored", steps=2)
+    summary = train_ppo(recipe, message=silent)
+    assert [line["unscored"] for line in metrics(recipe)] == [4, 4]
+    assert (summary.rows, summary.unscored) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("reward", "words"),
+    [
+        ("nothing_but_nan", r"'nothing_but_nan' is nan for 8 of 8 completions · prompts p\d"),
+        ("constant", r"step 3: the reward was the same for all completions of 3 steps in a row"),
+    ],
+)
+def test_a_reward_that_teaches_nothing_stops_the_run(
+    tmp_path: Path, model: Path, reward: str, words: str
+) -> None:
+    said: list[str] = []
+    with pytest.raises(VerdictError, match=words):
+        train_ppo(make_recipe(tmp_path, model, reward, constant_steps=3), message=said.append)
+    assert len(said) == (reward == "constant")
+
+
+def test_completions_that_never_end_cost_the_penalty_and_are_reported(
+    tmp_path: Path, model: Path
+) -> None:
+    recipe = make_recipe(tmp_path, model, steps=1, rollout={"max_tokens": 2})
+    train_ppo(recipe, message=silent)
+    line = metrics(recipe)[0]
+    assert line["finished"] == 0.0
+    assert line["rlhf_reward"] == pytest.approx(line["reward"] - 1.0, abs=1e-6)
+
+
+def test_an_empty_prompt_and_one_that_is_too_long_are_told(tmp_path: Path, model: Path) -> None:
+    recipe = make_recipe(tmp_path, model, steps=1)
+    recipe.prompts.write_text('{"id": "blank", "prompt": "  "}\n')
+    with pytest.raises(DataError, match=r"1 prompts are empty · ids 'blank'"):
+        train_ppo(recipe, message=silent)
+    recipe.prompts.write_text(json.dumps({"id": "long", "prompt": "tea " * 90}) + "\n")
+    with pytest.raises(ConfigError, match=r"every prompt is longer than 56 tokens"):
+        train_ppo(recipe, message=silent)
+
+
+def test_values_may_share_the_policys_forward_pass(tmp_path: Path, model: Path) -> None:
+    recipe = make_recipe(tmp_path, model, steps=2, value={"kind": "shared"})
+    train_ppo(recipe, message=silent)
+    assert all(line["loss_value"] > 0 for line in metrics(recipe))

@@ -1,0 +1,1 @@
+"""Proximal policy optimisation, ours: text in, any reward."""

@@ -1,0 +1,15 @@
+"""The accelerator of one run: accelerate keeps its settings for the whole process otherwise."""
+
+from typing import Any
+
+
+def make_accelerator(device: str = "cpu", *, bfloat16: bool = False) -> Any:
+    """An accelerator with these settings, whatever an earlier run of this process had.
+
+    Matrices are multiplied in bfloat16 where asked for; weights that are trained stay float32.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()
+    return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if bfloat16 else "no")

@@ -1,0 +1,307 @@
+"""Proximal policy optimisation: prompts and any reward in, a trained policy out.
+
+Each step: draw completions, have them rewarded while the models score them, update. The step's
+number and the recipe's seed decide all that is drawn, so a resumed run is the run.
+"""
+
+import statistics as arithmetic
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from judges.errors import ModelError, VerdictError
+from judges.policies import model_folder
+from judges.progress import say
+from judges.records import CompletionText
+from training.online.background import Background, finish
+from training.online.draws import prompt_rows
+from training.online.prompts import Prompt, encode_prompts, prompts_used, read_prompts
+from training.online.reward import Reward, Score, part_means
+from training.online.reward_settings import open_rewards
+from training.online.samples_file import SamplesFile
+from training.online.waiting import RewardAway, patient_scores
+from training.ppo.recipe import PpoRecipe
+from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
+
+__all__ = ["PpoRecipe", "train_ppo"]
+
+
+class PpoSummary(RunSummary):
+    """What came of a PPO run."""
+
+    first_reward: float | None
+    """Mean reward of the first step's completions, before penalties."""
+    last_reward: float | None
+    """Mean reward of the last step's."""
+    last_kl: float | None
+    """KL divergence to the reference at the last step, nats a completion."""
+    unscored: int
+    """Completions left out for want of a reward."""
+
+
+def train_ppo(
+    recipe: PpoRecipe,
+    *,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    message: Message = say,
+) -> PpoSummary:
+    """Train a policy; returns its summary. A finished run is returned as it is when resumed.
+
+    Raises: DataError for prompts or a run folder that cannot be used; ConfigError; ModelError when
+    memory is full, a loss is no number, or a reward or server stays away; VerdictError when a
+    reward is no number, or the same for all for many steps.
+    """
+    items = read_prompts(recipe.prompts)
+    used = prompts_used(recipe.prompts, items)
+    with open_run(recipe, [used], resume=resume, progress=progress, message=message) as run:
+        if (done := run.finished(PpoSummary)) is not None:
+            return done
+        folder = model_folder(recipe.model)
+        longest = recipe.max_length - recipe.rollout.max_tokens
+        prompts, dropped = encode_prompts(items, folder, longest, message)
+        with Background() as background, _memory_advice(recipe):
+            loop = _Loop(recipe, run, prompts, background)
+            try:
+                loop.train()
+                loop.publish()
+            finally:
+                loop.close()
+        return loop.summary(dropped)
+
+
+@contextmanager
+def _memory_advice(recipe: PpoRecipe) -> Iterator[None]:
+    """Name PPO's own knobs when memory is full."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        words = str(error).lower()
+        if not isinstance(error, MemoryError) and "out of memory" not in words:
+            raise
+        tokens = recipe.optimisation.micro_batch_tokens
+        raise ModelError(
+            f"{recipe.output}: out of memory ({words[:120]}); turn one of these, none of which "
+            f"changes the result: optimisation.micro_batch_tokens {tokens} -> {tokens // 2}, "
+            f"rollout.batch_tokens {recipe.rollout.batch_tokens} -> "
+            f"{recipe.rollout.batch_tokens // 2}, gradient_checkpointing = true; or value.kind = "
+            '"shared", or a [lora] table'
+        ) from error
+
+
+class _Loop:
+    """The steps of a run, and what they share."""
+
+    def __init__(
+        self, recipe: PpoRecipe, run: Run, prompts: Sequence[Prompt], background: Background
+    ) -> None:
+        from training.ppo.building import build_learner, build_sampler
+        from training.ppo.checkpoint import PpoState, load_checkpoint
+
+        self.recipe, self.run, self.prompts = recipe, run, prompts
+        self.background = background
+        self.state = PpoState(kl_coefficient=recipe.kl.coefficient)
+        self.learner, self.tokenizer = build_learner(recipe, run.manifest.hardware)
+        if run.checkpoint is not None:
+            self.state = load_checkpoint(self.learner, run.checkpoint[1])
+        self.samples = SamplesFile(run.folder.path)
+        self.samples.cut(self.state.step)
+        self.sampler, self._engine = build_sampler(recipe, run, self.learner, self.tokenizer)
+        self.reward: Reward = background.run(open_rewards(recipe.rewards, run.folder.path))
+
+    def train(self) -> None:
+        """Step until done. What stops for want of a reward leaves a checkpoint behind."""
+        while self.state.step < self.recipe.steps:
+            try:
+                self._step(self.state.step + 1)
+            except (RewardAway, KeyboardInterrupt):
+                self._save()
+                raise
+            if self.state.step % self.recipe.save_steps == 0:
+                self._save()
+        self._save()
+
+    def publish(self) -> None:
+        """Put the policy and its tokenizer into the run folder."""
+        from training.runs.publishing import publish
+
+        def save(folder: str) -> None:
+            self.learner.plain.policy.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+        publish(save, self.run.folder.path, self.recipe.model)
+
+    def summary(self, dropped: int) -> PpoSummary:
+        """Write the summary of the finished run."""
+        lines = self.run.folder.read_metrics()
+        return self.run.finish(
+            PpoSummary,
+            steps=self.state.step,
+            rows=self.state.completions,
+            rows_dropped=dropped,
+            first_reward=lines[0]["reward"],
+            last_reward=lines[-1]["reward"],
+            last_kl=lines[-1]["kl"],
+            unscored=self.state.unscored,
+        )
+
+    def close(self) -> None:
+        """Release servers, engines and connections."""
+        self.background.run(self.reward.close())
+        self.background.run(self.sampler.close())
+        self._engine.close()
+
+    def _step(self, step: int) -> None:
+        from training.ppo.experience import Drawn
+        from training.ppo.phases import Phases
+
+        phases = Phases(self.run.manifest.hardware.device)
+        with phases.timed("rollout"):
+            prompts, drawn = self._draw(step)
+        phases.count("rollout", sum(len(one.sequence.completion) for one in drawn))
+        asked = self.background.start(self._rewarded(prompts, drawn))
+        with phases.timed("score"):
+            scored = self.learner.score(drawn)
+        tokens = sum(len(one.sequence.prompt) + len(one.sequence.completion) for one in drawn)
+        phases.count("score", tokens)
+        with phases.timed("reward"):
+            scores = finish(asked)
+        self._log_samples(step, drawn, scores)
+        kept = [i for i, score in enumerate(scores) if score.value is not None]
+        values = self._values(scores, kept)
+        self._watch_constant(values, step)
+        chosen: list[Drawn] = [drawn[i] for i in kept]
+        with phases.timed("update"):
+            metrics = self.learner.improve(
+                chosen,
+                scored.rows(kept),
+                values,
+                self.recipe.shaping,
+                self.state.kl_coefficient,
+                step,
+            )
+        phases.count("update", tokens * self.recipe.optimisation.epochs)
+        self._log(step, metrics | phases.metrics, drawn, scores)
+
+    def _draw(self, step: int) -> tuple[list[Prompt], "list[Any]"]:
+        """The step's completions with their prompts; those that no server would write are left."""
+        from training.ppo.batches import TokenSequence
+        from training.ppo.experience import Drawn
+
+        recipe = self.recipe
+        rows = prompt_rows(len(self.prompts), recipe.prompts_per_step, step, recipe.seed)
+        prompts = [self.prompts[row] for row in rows for _ in range(recipe.samples_per_prompt)]
+        written = self.background.run(self.sampler.draw(prompts, step))
+        pairs = [(p, w) for p, w in zip(prompts, written, strict=True) if w is not None]
+        if not pairs:
+            raise ModelError(
+                f"training step {step}: the server refused all {len(prompts)} prompts; look at its "
+                "log"
+            )
+        drawn = [
+            Drawn(
+                prompt.item.id,
+                TokenSequence(prompt.token_ids, one.token_ids),
+                self.tokenizer.decode(list(one.token_ids), skip_special_tokens=True),
+                one.finished,
+                one.logprobs,
+            )
+            for prompt, one in pairs
+        ]
+        return [prompt for prompt, _ in pairs], drawn
+
+    async def _rewarded(self, prompts: Sequence[Prompt], drawn: "Sequence[Any]") -> list[Score]:
+        completions = [
+            CompletionText(
+                text=one.text,
+                finish_reason="stop" if one.finished else "length",
+                tokens=len(one.sequence.completion),
+            )
+            for one in drawn
+        ]
+        items = [prompt.item for prompt in prompts]
+        return await patient_scores(
+            self.reward, items, completions, self.recipe.patience, self.run.message
+        )
+
+    def _values(self, scores: Sequence[Score], kept: Sequence[int]) -> list[float]:
+        """The rewards to learn from, about the reference's mean where that is asked for."""
+        values = [float(scores[i].value or 0.0) for i in kept]
+        if self.recipe.centre_rewards and self.state.reward_centre is None:
+            # The first step's completions are the reference's own.
+            centre = arithmetic.fmean(values)
+            self.state = self.state.model_copy(update={"reward_centre": centre})
+        return [value - (self.state.reward_centre or 0.0) for value in values]
+
+    def _watch_constant(self, values: Sequence[float], step: int) -> None:
+        """Count steps whose reward tells nothing apart. Raises: VerdictError after too many."""
+        constant = self.state.constant_steps + 1 if max(values) == min(values) else 0
+        self.state = self.state.model_copy(update={"constant_steps": constant})
+        if constant == 1:
+            self.run.message(
+                f"training step {step}: all {len(values)} completions have the reward {values[0]}: "
+                "nothing can be learned from it but the KL penalty"
+            )
+        if constant and constant == self.recipe.constant_steps:
+            raise VerdictError(
+                f"training step {step}: the reward was the same for all completions of {constant} "
+                f"steps in a row (now {values[0]}); look at [[rewards]], or set constant_steps = 0"
+            )
+
+    def _log(
+        self,
+        step: int,
+        metrics: dict[str, float],
+        drawn: "Sequence[Any]",
+        scores: Sequence[Score],
+    ) -> None:
+        from training.ppo.kl_control import adapted_coefficient
+
+        values = [score.value for score in scores if score.value is not None]
+        weight = self.recipe.clipping.value_weight
+        line = {
+            "loss": metrics["loss_policy"] + weight * metrics["loss_value"],
+            "reward": arithmetic.fmean(values),
+            "reward_std": arithmetic.pstdev(values),
+            **{f"reward/{name}": mean for name, mean in part_means(scores).items()},
+            "kl_coefficient": self.state.kl_coefficient,
+            "unscored": len(scores) - len(values),
+            "finished": arithmetic.fmean(float(one.finished) for one in drawn),
+            "completion_tokens": arithmetic.fmean(len(one.sequence.completion) for one in drawn),
+            **metrics,
+        }
+        self.state = self.state.model_copy(
+            update={
+                "step": step,
+                "kl_coefficient": adapted_coefficient(
+                    self.state.kl_coefficient, metrics["kl"], self.recipe.kl
+                ),
+                "completions": self.state.completions + len(values),
+                "unscored": self.state.unscored + len(scores) - len(values),
+            }
+        )
+        self.run.log(step, self.recipe.steps, line)
+
+    def _log_samples(self, step: int, drawn: "Sequence[Any]", scores: Sequence[Score]) -> None:
+        lines = [
+            {
+                "step": step,
+                "id": one.prompt_id,
+                "completion": one.text,
+                "finished": one.finished,
+                "reward": score.value,
+                "reason": score.reason,
+                "parts": score.parts,
+            }
+            for one, score in zip(drawn, scores, strict=True)
+        ]
+        self.samples.append(lines[: self.recipe.samples_kept])
+
+    def _save(self) -> None:
+        from training.ppo.checkpoint import only_once, save_checkpoint
+
+        folder = self.run.folder.checkpoints
+        if self.state.step:
+            path = folder / f"checkpoint-{self.state.step}"
+            keep = self.recipe.keep_checkpoints
+            only_once(lambda: save_checkpoint(self.learner, self.state, folder, keep), path)
