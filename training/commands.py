@@ -22,35 +22,31 @@ class Method(NamedTuple):
 
 
 METHODS = (
-    Method(
-        "dpo",
-        "Direct preference optimisation, with the judge's probability as soft label",
-        "training.methods.dpo",
-        "DpoRecipe",
-        "train_dpo",
-    ),
-    Method(
-        "reward",
-        "A reward model: of the whole, or with a head for each principle",
-        "training.rewards.train",
-        "RewardRecipe",
-        "train_reward",
-    ),
-    Method(
-        "judge",
-        "Distil a judge of one family of principles, from people's labels or a larger judge's",
-        "training.distilled_judge.distil",
-        "JudgeRecipe",
-        "train_judge",
-    ),
-    Method(
-        "ppo",
-        "Proximal policy optimisation on any reward: rules, judges, reward models, servers, sums",
-        "training.ppo.ppo",
-        "PpoRecipe",
-        "train_ppo",
-    ),
-)
+    Method("sft", "Supervised fine-tuning on revisions", "training.methods.sft", "SftRecipe",
+           "train_sft"),
+    Method("dpo", "Direct preference optimisation, with the judge's probability as soft label",
+           "training.methods.dpo", "DpoRecipe", "train_dpo"),
+    Method("kto", "Single completions, good or bad, instead of pairs", "training.methods.kto",
+           "KtoRecipe", "train_kto"),
+    Method("orpo", "Likelihood of the chosen side and odds ratio; no reference model",
+           "training.methods.reference_free", "OrpoRecipe", "train_pairs"),
+    Method("cpo", "Likelihood of the chosen side and log-probability gap; no reference model",
+           "training.methods.reference_free", "CpoRecipe", "train_pairs"),
+    Method("simpo", "Mean log-probability of a token as reward; no reference model",
+           "training.methods.reference_free", "SimpoRecipe", "train_pairs"),
+    Method("alphapo", "SimPO with a shaped reward; no reference model",
+           "training.methods.reference_free", "AlphaPoRecipe", "train_pairs"),
+    Method("reward", "A reward model: of the whole, or with a head for each principle",
+           "training.rewards.train", "RewardRecipe", "train_reward"),
+    Method("judge",
+           "Distil a judge of one family of principles, from people's labels or a larger judge's",
+           "training.distilled_judge.distil", "JudgeRecipe", "train_judge"),
+    Method("ppo",
+           "Proximal policy optimisation on any reward: rules, judges, reward models, servers, "
+           "sums",
+           "training.ppo.ppo", "PpoRecipe", "train_ppo"),
+)  # fmt: skip
+"""What `charter train` can do; a new method is its file and one line here."""
 
 
 def add_verbs(verbs: Verbs) -> None:

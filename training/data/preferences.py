@@ -1,28 +1,26 @@
 """Preference rows as trainers need them: checked one by one, each fault with its line."""
 
-import hashlib
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from judges.errors import DataError
-from judges.jsonl import read_jsonl
 from judges.records import Record
+from training.data.messages import Messages, short
+from training.data.pair_formats import RawPair, parse_pairs
+from training.data.sources import DataSource
 from training.runs.recipe import DataUsed
 
-ROLES = ("system", "user", "assistant", "tool")
-CONVERSATIONS = ("prompt", "chosen", "rejected")
-FOLDER_FILE = "train.jsonl"
-
-Messages = tuple[dict[str, str], ...]
+Labels = Literal["soft", "hard", "clamped"]
 
 
 class PreferencePair(Record):
     """One pair to train on."""
 
-    line: int
-    """Where it stands in the file."""
+    place: str
+    """`file:line` it is from."""
     prompt: Messages
     """The conversation so far."""
     chosen: Messages
@@ -31,6 +29,8 @@ class PreferencePair(Record):
     """The completion called worse."""
     p_chosen: float
     """The label: the probability that chosen is better; 1 for hard labels."""
+    weight: float = 1.0
+    """How much its loss counts."""
 
 
 class PreferenceSet(Record):
@@ -40,101 +40,92 @@ class PreferenceSet(Record):
     """The file, as a manifest pins it."""
     pairs: tuple[PreferencePair, ...]
     """Its rows, in order."""
+    dropped: dict[str, int]
+    """Pairs of rankings and ratings that are none, by reason."""
 
-    def places(self, rows: list[int]) -> str:
+    @property
+    def rows(self) -> tuple[PreferencePair, ...]:
+        """Its pairs."""
+        return self.pairs
+
+    def places(self, rows: Sequence[int]) -> str:
         """`file:line` of some pairs, for messages."""
-        return ", ".join(f"{self.used.path}:{self.pairs[row].line}" for row in rows)
+        return ", ".join(self.pairs[row].place for row in rows)
 
 
-def read_preferences(path: Path, labels: Literal["soft", "hard"]) -> PreferenceSet:
-    """The preference pairs of a .jsonl file, or of a folder's train.jsonl.
+def read_preferences(
+    source: Path | DataSource, labels: Labels, clamp: tuple[float, float] = (0.4, 0.6)
+) -> PreferenceSet:
+    """The preference pairs of a file in any known format, or of a folder's train.jsonl.
 
-    Columns other than TRL's, `p_chosen` and `digests` are left alone.
+    Columns other than TRL's, `p_chosen`, `weight` and `digests` are left alone.
     Raises: DataError naming file and line for a row that cannot be trained on, or no row at all.
     """
-    file = path / FOLDER_FILE if path.is_dir() else path
+    source = source if isinstance(source, DataSource) else DataSource(path=source)
     pairs: list[PreferencePair] = []
     digests: dict[str, dict[str, None]] = {}
-    for number, row in read_jsonl(file):
-        pairs.append(_pair(row, labels, number, f"{file}:{number}"))
-        for name, value in _digests(row, f"{file}:{number}").items():
+    dropped: Counter[str] = Counter()
+    for where, row in source.rows():
+        for raw in parse_pairs(row, where, source.pairing, dropped):
+            pairs.append(_pair(raw, labels, clamp, where))
+        for name, value in digests_of(row, where).items():
             digests.setdefault(name, {})[value] = None
     if not pairs:
-        raise DataError(f"{file}: no preference row in it; make some with `charter preferences`")
-    return PreferenceSet(
+        left = f" ({dict(dropped)} left out)" if dropped else ""
+        raise DataError(
+            f"{source.file}: no preference row in it{left}; make some with `charter preferences`"
+        )
+    return PreferenceSet.model_construct(
         used=DataUsed(
-            path=str(file),
-            sha256=_sha256(file),
+            path=str(source.file),
+            sha256=source.sha256(),
             rows=len(pairs),
             digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
         ),
         pairs=tuple(pairs),
+        dropped=dict(dropped),
     )
 
 
-def _pair(row: Mapping[str, Any], labels: str, line: int, where: str) -> PreferencePair:
-    prompt, chosen, rejected = (_messages(row, column, where) for column in CONVERSATIONS)
-    if chosen == rejected:
+def _pair(raw: RawPair, labels: Labels, clamp: tuple[float, float], where: str) -> PreferencePair:
+    if raw.chosen == raw.rejected:
         raise DataError(f"{where}: chosen and rejected are the same; drop this row")
-    p = _probability(row, labels, where)
     return PreferencePair.model_construct(
-        line=line,
-        prompt=prompt,
-        chosen=chosen,
-        rejected=rejected,
-        p_chosen=1.0 if labels == "hard" else p,
+        place=where,
+        prompt=raw.prompt,
+        chosen=raw.chosen,
+        rejected=raw.rejected,
+        p_chosen=_label(raw.p_chosen, labels, clamp, where),
+        weight=_weight(raw.weight, where),
     )
 
 
-def _messages(row: Mapping[str, Any], column: str, where: str) -> Messages:
-    if column not in row:
-        raise DataError(f"{where}: no `{column}`; preference rows need prompt, chosen, rejected")
-    messages = row[column]
-    if not isinstance(messages, list) or not messages:
-        raise DataError(
-            f"{where}: {column} is {_short(messages)}; use a list of messages, each with role and "
-            "content (a plain string would be trained without the chat template)"
-        )
-    return tuple(_message(message, f"{where}: {column}") for message in messages)
-
-
-def _message(message: Any, where: str) -> dict[str, str]:
-    if not isinstance(message, dict):
-        raise DataError(f"{where} holds {_short(message)}; use {{role, content}} objects")
-    role, content = message.get("role"), message.get("content")
-    if role not in ROLES:
-        raise DataError(f"{where}: role is {role!r}; use {', '.join(ROLES)}")
-    if not isinstance(content, str) or not content.strip():
-        raise DataError(f"{where}: content is {_short(content)}; use text that is not empty")
-    return {"role": role, "content": content}
-
-
-def _probability(row: Mapping[str, Any], labels: str, where: str) -> float:
-    if "p_chosen" not in row:
+def _label(p: Any, labels: Labels, clamp: tuple[float, float], where: str) -> float:
+    if p is None:
         if labels == "hard":
             return 1.0
         raise DataError(
-            f'{where}: no `p_chosen`, which labels = "soft" trains on; add it, or set '
+            f'{where}: no `p_chosen`, which labels = "{labels}" trains on; add it, or set '
             'labels = "hard"'
         )
-    p = row["p_chosen"]
     if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1 or math.isnan(p):
-        raise DataError(f"{where}: p_chosen is {_short(p)}; use a probability from 0 to 1")
-    return float(p)
+        raise DataError(f"{where}: p_chosen is {short(p)}; use a probability from 0 to 1")
+    if labels == "hard":
+        return 1.0
+    return min(max(float(p), clamp[0]), clamp[1]) if labels == "clamped" else float(p)
 
 
-def _digests(row: Mapping[str, Any], where: str) -> dict[str, str]:
+def _weight(weight: Any, where: str) -> float:
+    if weight is None:
+        return 1.0
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+        raise DataError(f"{where}: weight is {short(weight)}; use a number above 0")
+    return float(weight)
+
+
+def digests_of(row: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Constitution, judge and calibration digests that a row names. Raises: DataError."""
     digests = row.get("digests") or {}
     if not isinstance(digests, dict):
-        raise DataError(f"{where}: digests is {_short(digests)}; use an object of digests")
+        raise DataError(f"{where}: digests is {short(digests)}; use an object of digests")
     return {str(name): str(value) for name, value in digests.items() if value}
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -109,8 +109,7 @@ def read_examples(recipe: RewardRecipe) -> Examples:
         pairs = read_preferences(recipe.preferences, "hard" if recipe.labels == "hard" else "soft")
         used = pairs.used
         prompts = from_pairs(
-            (f"{used.path}:{p.line}", p.prompt, p.chosen, p.rejected, p.p_chosen)
-            for p in pairs.pairs
+            (p.place, p.prompt, p.chosen, p.rejected, p.p_chosen) for p in pairs.pairs
         )
     train = [one for one in prompts if not _is_held_out(one, recipe.held_out)]
     held_out = [one for one in prompts if _is_held_out(one, recipe.held_out)]

@@ -12,6 +12,18 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from judges.records import Record
+from judges.suggest import did_you_mean
+
+REPORTERS = {
+    "trackio": "trackio",
+    "tensorboard": "tensorboard",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+    "comet_ml": "comet_ml",
+    "swanlab": "swanlab",
+    "clearml": "clearml",
+}
+"""What can report live, and the package it needs."""
 
 
 class LoraSettings(Record):
@@ -75,6 +87,17 @@ class RunRecipe(Record):
         if value == "none":
             return ()
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("report_to")
+    @classmethod
+    def _known_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in REPORTERS:
+                raise ValueError(
+                    f"{name!r} reports nowhere{did_you_mean(name, REPORTERS)}; use "
+                    f"{', '.join(REPORTERS)}"
+                )
+        return value
 
     @model_validator(mode="after")
     def _check_dropout(self) -> Self:

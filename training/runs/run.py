@@ -84,6 +84,7 @@ class Run:
         self.checkpoint: tuple[int, Path] | None = None
         """Step and folder of the checkpoint to go on from."""
         self.steps_done = 0
+        self._watchers: list[Callable[[int, dict[str, Any]], None]] = []
         self._start = time.monotonic()
 
     def find_checkpoint(self) -> None:
@@ -104,8 +105,14 @@ class Run:
     def log(self, step: int, total: int, metrics: dict[str, Any]) -> None:
         """One line of metrics.jsonl, and progress when it holds the loss of a step."""
         self.folder.append_metrics({"step": step, **metrics})
+        for watch in self._watchers:
+            watch(step, metrics)
         if "loss" in metrics:
             self.progress(step, total, float(metrics["loss"]))
+
+    def watch(self, watcher: Callable[[int, dict[str, Any]], None]) -> None:
+        """Show each step and its metrics to something that looks for trouble."""
+        self._watchers.append(watcher)
 
     def train(self, trainer: Any) -> None:
         """Train with a trainer of transformers or TRL, from the last checkpoint where there is one.

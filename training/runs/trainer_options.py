@@ -13,22 +13,12 @@ from typing import Any
 
 from judges.errors import ConfigError
 from training.runs.hardware import Hardware
-from training.runs.recipe import RunRecipe
+from training.runs.recipe import REPORTERS, RunRecipe
 
 CONFIG_FILES = {
     "trl": ("trainer/*_config.py", "experimental/*/*_config.py"),
     "transformers": ("training_args.py",),
 }
-REPORTERS = {
-    "trackio": "trackio",
-    "tensorboard": "tensorboard",
-    "mlflow": "mlflow",
-    "wandb": "wandb",
-    "comet_ml": "comet_ml",
-    "swanlab": "swanlab",
-    "clearml": "clearml",
-}
-"""What can report live, and the package it needs."""
 
 
 def trainer_options(recipe: RunRecipe, hardware: Hardware) -> dict[str, Any]:
@@ -68,9 +58,7 @@ def _check_number_format(recipe: RunRecipe, hardware: Hardware) -> None:
 
 def _check_packages(recipe: RunRecipe) -> None:
     for name in recipe.report_to:
-        package = REPORTERS.get(name)
-        if package is None:
-            raise ConfigError(f"report_to holds {name!r}; use {', '.join(REPORTERS)}")
+        package = REPORTERS[name]
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
                 f"report_to holds {name!r}, but the package is not installed; run "

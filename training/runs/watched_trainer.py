@@ -1,6 +1,6 @@
 """What every TRL trainer of ours has in common: batches that know their rows, and no bad step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,22 @@ class RowCollator:
     """Further columns of numbers to keep, such as `p_chosen`."""
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Shapes: each column [B], beside TRL's tensors."""
-        batch = dict(self.inner(examples))
-        batch[ROW] = torch.tensor([int(example[ROW]) for example in examples])
-        for name in self.columns:
-            batch[name] = torch.tensor([float(example[name]) for example in examples])
+        """Shapes: each column [B], beside TRL's tensors. Packed rows have no `row` any more."""
+        columns = {name: [example.get(name) for example in examples] for name in self.columns}
+        rows = [example[ROW] for example in examples if ROW in example]
+        ours = {*columns, ROW}
+        batch = dict(self.inner([without(example, ours) for example in examples]))
+        if rows:
+            batch[ROW] = torch.tensor(rows)
+        for name, values in columns.items():
+            batch[name] = torch.tensor(values, dtype=torch.float32)
         return batch
+
+
+def collating_rows(trainer: Any, columns: tuple[str, ...] = ()) -> Any:
+    """The trainer, its own collator wrapped to keep these columns."""
+    trainer.data_collator = RowCollator(trainer.data_collator, columns)
+    return trainer
 
 
 class WatchedTrainer:
@@ -56,7 +66,7 @@ class WatchedTrainer:
         **named: Any,
     ) -> Any:  # fmt: skip
         """The mean loss of a batch. Raises: ModelError naming the rows when it is no number."""
-        rows = inputs[ROW].tolist()
+        rows = inputs[ROW].tolist() if ROW in inputs else []
         batch = without(inputs, (ROW,))
         answer = self._loss(model, batch, return_outputs, *rest, **named)
         loss = answer[0] if return_outputs else answer
@@ -75,6 +85,6 @@ class WatchedTrainer:
         return norm
 
 
-def without(inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def without(inputs: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
     """A batch less some of its columns."""
     return {name: value for name, value in inputs.items() if name not in names}

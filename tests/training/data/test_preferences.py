@@ -35,7 +35,7 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
 def test_rows_keep_their_line_label_and_digests(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(), row(p_chosen=1, digests={"constitution": "d" * 64}))
     found = read_preferences(file, "soft")
-    assert [(pair.line, pair.p_chosen) for pair in found.pairs] == [(1, 0.8), (2, 1.0)]
+    assert [pair.p_chosen for pair in found.pairs] == [0.8, 1.0]
     assert found.pairs[0].chosen == ({"role": "assistant", "content": "A drink."},)
     assert found.used.digests == {"constitution": ("c" * 64, "d" * 64), "judge": ("j" * 64,)}
     assert found.used.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -60,8 +60,8 @@ def test_hard_labels_need_no_probability_and_ignore_it(tmp_path: Path) -> None:
         pytest.param(row(p_chosen="0.8"), "p_chosen is '0.8'", id="text"),
         pytest.param(row(p_chosen=True), "p_chosen is True", id="a truth value"),
         pytest.param(row(p_chosen=None), "no `p_chosen`", id="no label"),
-        pytest.param(row(chosen=None), "no `chosen`", id="no chosen"),
-        pytest.param(row(prompt="What is tea?"), "use a list of messages", id="plain text"),
+        pytest.param(row(chosen=None), "no `chosen` beside", id="no chosen"),
+        pytest.param(row(prompt=3), "use text, or a list of messages", id="a number"),
         pytest.param(row(rejected=[]), "rejected is []", id="no message"),
         pytest.param(row(rejected=["No."]), "use {role, content} objects", id="a bare string"),
         pytest.param(row(prompt=[{"role": "usr", "content": "a"}]), "role is 'usr'", id="role"),

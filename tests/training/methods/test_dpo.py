@@ -150,17 +150,24 @@ def test_diverging_run_stops_and_names_rows(recipe: DpoRecipe) -> None:
 
 
 def test_dropped_and_cut_pairs_are_counted(recipe: DpoRecipe) -> None:
-    lines = recipe.preferences.read_text().splitlines()
+    file = recipe.preferences[0].path
+    lines = file.read_text().splitlines()
     long = json.loads(lines[0])
     long["prompt"][0]["content"] = "Which is better? " * 50
-    recipe.preferences.write_text("\n".join([*lines, json.dumps(long)]) + "\n")
+    file.write_text("\n".join([*lines, json.dumps(long)]) + "\n")
     said: list[str] = []
-    short = change(recipe, max_length=28, trainer={"max_steps": 1})
+    short = change(recipe, max_length=28, max_dropped=0.1, max_cut=1.0, trainer={"max_steps": 1})
     summary = train_dpo(short, message=said.append)
     assert (summary.rows, summary.rows_dropped) == (16, 1)
     assert 0 < summary.rows_cut < 16
-    assert said[0] == "1 of 17 pairs are dropped: their prompt fills 28 tokens (max_length)"
-    assert said[1].startswith(f"{summary.rows_cut} of 17 pairs are cut off")
+    assert said[0] == (
+        f"1 of 17 rows are dropped: their prompt fills 28 tokens (max_length): {file}:17"
+    )
+    assert said[1].startswith(f"{summary.rows_cut} of 17 rows are cut off")
+    for limit in ("max_dropped", "max_cut"):
+        tight = change(short, output=recipe.output.with_name(limit), **{limit: 0.01})
+        with pytest.raises(DataError, match=f"more than {limit} = 0.01 allows"):
+            train_dpo(tight, message=silent)
 
 
 @pytest.mark.parametrize(

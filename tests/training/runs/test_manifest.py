@@ -42,7 +42,7 @@ def test_manifest_pins_recipe_data_model_code_and_libraries(recipe: DpoRecipe) -
 def test_other_weights_and_other_rows_give_other_digests(recipe: DpoRecipe) -> None:
     before = make_manifest(recipe)
     (Path(recipe.model) / "model.safetensors").write_bytes(b"other weights")
-    make_preferences(recipe.preferences, count=3, p_chosen=0.8)
+    make_preferences(recipe.preferences[0].path, count=3, p_chosen=0.8)
     after = make_manifest(recipe)
     assert after.model_digest != before.model_digest
     assert after.data[0].sha256 != before.data[0].sha256
@@ -52,7 +52,7 @@ def test_manifest_of_a_run_that_could_not_start_is_an_error(recipe: DpoRecipe) -
     with pytest.raises(ModelError, match="nowhere"):
         make_manifest(recipe.model_copy(update={"model": "nowhere"}))
     with pytest.raises(DataError, match="no such file"):
-        make_manifest(recipe.model_copy(update={"preferences": Path("nowhere.jsonl")}))
+        make_manifest(DpoRecipe.model_validate({**recipe.model_dump(), "preferences": "no.jsonl"}))
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,11 @@ def test_overrides_are_toml_values_or_else_text(recipe_file: Path) -> None:
         pytest.param("trainer = 3", "make it a table", id="trainer as a number"),
         pytest.param("seed = ", "not TOML", id="broken TOML"),
         pytest.param(
-            "[trainer]\nloss_type = 'ipo'", "sigmoid loss only", id="soft labels, another loss"
+            "[trainer]\nloss_type = 'ipo'", "charter's sigmoid loss is", id="TRL's own loss"
         ),
-        pytest.param("[trainer]\nld_alpha = 0.5", "trainer.ld_alpha would", id="soft labels, LD"),
+        pytest.param("loss = 'trl'", "hard labels only", id="TRL's loss on soft labels"),
+        pytest.param("loss = 'robust'", "needs label_smoothing", id="robust without noise"),
+        pytest.param("report_to = 'wandbb'", "did you mean 'wandb'", id="nowhere to report"),
         pytest.param("[lora]\ndropout = 0.1", "TRL turns dropout off", id="dropout without effect"),
     ],
 )
@@ -109,7 +111,9 @@ def test_missing_key_and_missing_file_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_hard_labels_allow_every_loss_of_trl(recipe_file: Path) -> None:
-    recipe = load_recipe(recipe_file, DpoRecipe, ["labels=hard", 'trainer.loss_type=["ipo"]'])
+    recipe = load_recipe(
+        recipe_file, DpoRecipe, ["loss=trl", "labels=hard", 'trainer.loss_type=["ipo"]']
+    )
     assert recipe.trainer["loss_type"] == ["ipo"]
 
 
@@ -137,3 +141,21 @@ def test_reading_recipes_imports_neither_torch_nor_trl() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_mix_is_a_list_of_tables_and_its_keys_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "mix.toml"
+    table = "[[preferences]]\npath = '{0}.jsonl'\n{1} = 2\n"
+    path.write_text(
+        "model = 'm'\noutput = 'o'\n" + table.format("a", "weight") + table.format("b", "weight")
+    )
+    recipe = load_recipe(path, DpoRecipe)
+    assert [(str(one.path), one.weight) for one in recipe.preferences] == [
+        ("a.jsonl", 2),
+        ("b.jsonl", 2),
+    ]
+    path.write_text("model = 'm'\noutput = 'o'\n" + table.format("a", "wieght"))
+    with pytest.raises(
+        ConfigError, match=r"preferences.0.wieght \(did you mean 'weight'\?\); use path"
+    ):
+        load_recipe(path, DpoRecipe)

@@ -8,7 +8,6 @@ import pytest
 
 from judges.errors import ModelError
 from tests.training.tiny_policy import make_policy, make_preferences, make_recipe
-from training.data.preferences import read_preferences
 from training.runs.manifest import make_manifest
 
 pytestmark = pytest.mark.slow
@@ -30,16 +29,17 @@ def build(folder: Path, **changes: Any) -> Any:
     """A trainer whose policy has moved off its reference."""
     import torch
 
-    from training.methods.dpo import make_trainer
+    from training.methods.pairs import make_trainer
     from training.runs.run import Run, quieten_libraries
     from training.runs.run_folder import RunFolder
 
     quieten_libraries()
     recipe = make_recipe(folder, **{**changes, "trainer": {**EXACT, **changes.get("trainer", {})}})
-    preferences = read_preferences(recipe.preferences, recipe.labels)
-    manifest = make_manifest(recipe, [preferences.used])
-    run = Run(manifest, RunFolder(folder / "unused"), lambda *_: None, print)
-    trainer = make_trainer(recipe, preferences, run)
+    data = recipe.data()
+    run = Run(
+        make_manifest(recipe, data.used), RunFolder(folder / "unused"), lambda *_: None, print
+    )
+    trainer = make_trainer(recipe, data, run)
     torch.manual_seed(1)
     with torch.no_grad():
         for weight in trainer.model.parameters():
@@ -111,17 +111,16 @@ def test_loss_is_the_formula(policy: Path, p_chosen: list[float], changes: dict[
 
 
 def test_likelihood_of_the_chosen_side_may_be_added(policy: Path) -> None:
-    p_chosen, weights = [0.9, 0.65, 0.5, 0.2], [2.0, 3.0]
-    mixed = {"loss_type": ["sigmoid", "sft"], "loss_weights": weights}
-    trainer, plain = build(policy, trainer=mixed), build(policy)
-    only = build(policy, labels="hard", trainer={"loss_type": ["sft"]})
+    p_chosen = [0.9, 0.65, 0.5, 0.2]
+    trainer, plain = build(policy, nll_weight=3.0), build(policy)
+    only = build(policy, loss="trl", labels="hard", trainer={"loss_type": ["sft"]})
     batch = batch_of(trainer, p_chosen)
-    expected = weights[0] * loss_of(plain, batch) + weights[1] * loss_of(only, batch)
+    expected = loss_of(plain, batch) + 3.0 * loss_of(only, batch)
     assert loss_of(trainer, batch) == pytest.approx(expected, abs=5e-5)
 
 
 def test_certain_labels_give_trls_own_loss_bit_for_bit(policy: Path) -> None:
-    soft, hard = build(policy), build(policy, labels="hard")
+    soft, hard = build(policy), build(policy, loss="trl", labels="hard")
     batch = batch_of(soft, [1.0] * 4)
     assert loss_of(soft, batch) == loss_of(hard, batch)
 
@@ -146,7 +145,7 @@ def test_even_odds_pull_nowhere_while_the_policy_is_its_reference(policy: Path) 
 
 
 def test_leaving_prompts_out_of_the_head_changes_no_number(policy: Path) -> None:
-    from training.methods.soft_label_dpo import scoring_completions_only
+    from training.methods.pair_trainer import scoring_completions_only
 
     trainer = build(policy)
     batch = batch_of(trainer, [0.9, 0.65, 0.5, 0.2])

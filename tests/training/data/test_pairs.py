@@ -1,0 +1,118 @@
+"""Sets mixed by weight, split by prompt, freed of copies and leaks; losses told, and bounded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judges.errors import DataError
+from training.data.mixing import is_held_out, mix
+from training.data.pairs import load_pairs
+from training.methods.dpo import DpoRecipe
+
+
+def write(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def row(number: int, p_chosen: float = 0.8, **changes: Any) -> dict[str, Any]:
+    whole = {
+        "prompt": f"Say the number {number} in French",
+        "chosen": f"yes {number}",
+        "rejected": "no",
+    }
+    return {**whole, "p_chosen": p_chosen, **changes}
+
+
+def recipe_of(*paths: Any, **changes: Any) -> DpoRecipe:
+    return DpoRecipe.model_validate(
+        {"model": "m", "output": "o", "preferences": list(paths), **changes}
+    )
+
+
+def load(recipe: DpoRecipe) -> Any:
+    return load_pairs(recipe.preferences, recipe.labels, recipe.clamp, recipe)
+
+
+def test_without_weights_all_rows_of_all_files_are_taken(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.jsonl", row(1), row(2))
+    b = write(tmp_path / "b.jsonl", row(3))
+    data = load(recipe_of(a, b))
+    assert [pair.place for pair in data.train] == [f"{a}:1", f"{a}:2", f"{b}:1"]
+    assert [used.rows for used in data.used] == [2, 1]
+    assert data.places([2, 0]) == f"{b}:1, {a}:1"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "weights", "expected"),
+    [
+        pytest.param([100, 100], [1, 1], [100, 100], id="even"),
+        pytest.param([100, 100], [3, 1], [100, 33], id="three to one"),
+        pytest.param([10, 1000], [1, 1], [10, 10], id="the smaller set limits the larger"),
+        pytest.param([50, 200], [None, 2], [50, 100], id="no weight is weight 1"),
+    ],
+)
+def test_weights_are_shares_of_the_largest_mix_that_repeats_nothing(
+    sizes: list[int], weights: list[float | None], expected: list[int]
+) -> None:
+    parts = [[(part, index) for index in range(size)] for part, size in enumerate(sizes)]
+    mixed = mix(parts, weights, seed=0)
+    assert [sum(part == which for part, _ in mixed) for which in (0, 1)] == expected
+    assert len(set(mixed)) == len(mixed)
+    assert mixed == sorted(mixed) == mix(parts, weights, seed=0)
+
+
+def test_all_rows_of_a_prompt_are_on_one_side_and_more_data_moves_none(tmp_path: Path) -> None:
+    rows = [row(n, chosen=f"yes {k}") for n in range(200) for k in range(2)]
+    small = load(recipe_of(write(tmp_path / "s.jsonl", *rows[:200]), held_out_share=0.3))
+    large = load(recipe_of(write(tmp_path / "l.jsonl", *rows), held_out_share=0.3))
+    sides = [{str(pair.prompt) for pair in side} for side in (large.train, large.held_out)]
+    assert not sides[0] & sides[1]
+    assert 35 <= len(sides[1]) <= 85  # 200 prompts, each held out with chance 0.3
+    assert {str(pair.prompt) for pair in small.held_out} <= sides[1]
+    assert large.place(len(large.train)) == large.held_out[0].place
+
+
+def test_no_share_holds_nothing_out() -> None:
+    assert not any(is_held_out(({"role": "user", "content": str(n)},), 0.0) for n in range(100))
+
+
+def test_copies_are_dropped_and_contradictions_told(tmp_path: Path) -> None:
+    other_label = row(1, 0.6)
+    turned = row(2, chosen="no", rejected="yes 2")
+    file = write(tmp_path / "p.jsonl", row(1), row(2), row(1), other_label, turned)
+    data = load(recipe_of(file, max_dropped=0.5))
+    assert [pair.place.rpartition(":")[2] for pair in data.train] == ["1", "2", "4", "5"]
+    assert data.told == [
+        f"1 of 5 rows say the opposite of an earlier row on the same texts, and are kept: {file}:5",
+        f"1 of 5 rows repeat an earlier row, and are dropped: {file}:3",
+    ]
+    assert len(load(recipe_of(file, check_copies=False)).train) == 5
+    with pytest.raises(DataError, match=r"p.jsonl:3; that is more than max_dropped = 0.05 allows"):
+        load(recipe_of(file))
+
+
+def test_prompts_of_an_evaluation_are_kept_away(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", *(row(n) for n in range(20)))
+    away = write(tmp_path / "held.jsonl", {"prompt": "say the  NUMBER 7 in french!"})
+    data = load(recipe_of(file, keep_away=[away]))
+    assert f"{file}:8" not in [pair.place for pair in data.train]
+    assert len(data.train) == 19
+    assert data.told == [
+        f"1 of 20 rows have a prompt that keep_away holds, and are dropped: {file}:8"
+    ]
+
+
+def test_labels_that_are_all_ties_teach_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(1, 0.5), row(2, 0.5))
+    with pytest.raises(DataError, match="all 2 labels are ties"):
+        load(recipe_of(file))
+    assert len(load(recipe_of(file, labels="hard")).train) == 2
+
+
+def test_holding_everything_out_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(1))
+    with pytest.raises(DataError, match="which holds all 1 rows out"):
+        load(recipe_of(file, held_out_share=0.9999999))

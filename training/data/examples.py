@@ -1,0 +1,196 @@
+"""Single completions to learn from: rows to fine-tune on, and completions called good or bad.
+
+| format | recognised by |
+|---|---|
+| charter, TRL | `prompt`, `completion` (text or messages); with `label` or `kto_tag`, good or bad |
+| revisions | `completions` with `rounds`: the lines of `charter revise`, all accepted rounds |
+| conversations | `messages`, or sharegpt's `conversations`: the last turn is the completion |
+| alpaca | `instruction` (`input`, `system`, `history`), `output` |
+| pairs | whatever `training.data.pair_formats` reads: chosen, and for good or bad rejected too |
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from judges.critiques.sft import sft_rows
+from judges.errors import DataError
+from judges.records import Record
+from training.data.messages import Messages, as_messages, short
+from training.data.pair_formats import parse_pairs, prompt_of
+from training.data.preferences import digests_of
+from training.data.recipe import DataRecipe
+from training.data.selection import RowData, row_key, select_rows
+from training.data.sources import DataSource
+from training.runs.recipe import DataUsed
+
+EVEN = 0.5
+
+
+class Example(Record):
+    """One completion of a prompt."""
+
+    place: str
+    """`file:line` it is from."""
+    prompt: Messages
+    """The conversation so far."""
+    completion: Messages
+    """What follows."""
+    good: bool = True
+    """Whether it is wanted."""
+
+
+class ExampleSet(Record):
+    """All completions of a file."""
+
+    used: DataUsed
+    """The file, as a manifest pins it."""
+    rows: tuple[Example, ...]
+    """Its completions, in order."""
+    dropped: dict[str, int]
+    """What was left out, by reason."""
+
+
+Parse = Callable[[Mapping[str, Any], str, str, Counter[str]], Iterator[Example]]
+
+
+@dataclass
+class ExampleData(RowData[Example]):
+    """Completions to learn from and completions held out."""
+
+    def dataset(self, rows: list[Example], labels: bool) -> Any:
+        """TRL's columns with ours, as a data set of the datasets library."""
+        from datasets import Dataset
+
+        columns: dict[str, list[Any]] = {
+            "prompt": [list(row.prompt) for row in rows],
+            "completion": [list(row.completion) for row in rows],
+            "row": self.numbers(rows),
+        }
+        return Dataset.from_dict(columns | ({"label": [r.good for r in rows]} if labels else {}))
+
+
+def load_examples(sources: Sequence[DataSource], recipe: DataRecipe, parse: Parse) -> ExampleData:
+    """The completions of all sources. Raises: DataError."""
+    data = select_rows(sources, lambda source: _read(source, parse), recipe, _copies)
+    return ExampleData(data.used, data.train, data.held_out, data.told)
+
+
+def _read(source: DataSource, parse: Parse) -> ExampleSet:
+    rows: list[Example] = []
+    dropped: Counter[str] = Counter()
+    digests: dict[str, dict[str, None]] = {}
+    for where, row in source.rows():
+        rows.extend(parse(row, where, source.pairing, dropped))
+        for name, value in digests_of(row, where).items():
+            digests.setdefault(name, {})[value] = None
+    if not rows:
+        raise DataError(
+            f"{source.file}: no row to learn from in it; make some with `charter revise --sft`"
+        )
+    used = DataUsed(
+        path=str(source.file),
+        sha256=source.sha256(),
+        rows=len(rows),
+        digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
+    )
+    return ExampleSet.model_construct(used=used, rows=tuple(rows), dropped=dict(dropped))
+
+
+def wanted_completions(
+    row: Mapping[str, Any], where: str, pairing: str, dropped: Counter[str]
+) -> Iterator[Example]:
+    """The completions of a row to fine-tune on. Raises: DataError."""
+    if _is_revision(row):
+        for found in _revisions(row, where):
+            yield _example(found["prompt"], found["completion"], where)
+    elif "completion" in row:
+        yield _example(_prompt(row, where), row["completion"], where)
+    elif "output" in row and "instruction" in row:
+        yield _example(_prompt(row, where), row["output"], where)
+    elif (turns := row.get("messages") or row.get("conversations")) and "chosen" not in row:
+        yield _last_turn(turns, where)
+    elif "text" in row:
+        raise DataError(
+            f"{where}: a row of `text` has no prompt, so nothing says what is to be learnt; use "
+            "prompt and completion, or messages"
+        )
+    else:
+        for pair in parse_pairs(row, where, pairing, dropped):
+            yield _example(pair.prompt, pair.chosen, where)
+
+
+def good_and_bad_completions(
+    row: Mapping[str, Any], where: str, pairing: str, dropped: Counter[str]
+) -> Iterator[Example]:
+    """The completions of a row called good or bad; a pair gives one of each. Raises: DataError."""
+    if "completion" in row or "kto_tag" in row or "label" in row:
+        good = row.get("label", row.get("kto_tag"))
+        if not isinstance(good, bool):
+            raise DataError(f"{where}: label is {short(good)}; use true or false")
+        (found,) = wanted_completions(row, where, pairing, dropped)
+        yield found.model_copy(update={"good": good})
+        return
+    for pair in parse_pairs(row, where, pairing, dropped):
+        if pair.p_chosen == EVEN:
+            dropped["tie"] += 1
+            continue
+        chosen_is_better = pair.p_chosen is None or pair.p_chosen > EVEN
+        yield _example(pair.prompt, pair.chosen, where, chosen_is_better)
+        yield _example(pair.prompt, pair.rejected, where, not chosen_is_better)
+
+
+def _is_revision(row: Mapping[str, Any]) -> bool:
+    made = row.get("completions")
+    return (
+        isinstance(made, list) and bool(made) and isinstance(made[0], dict) and "rounds" in made[0]
+    )
+
+
+def _revisions(row: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    try:
+        return list(sft_rows([row], "all"))
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{where}: no line of revisions ({error!r}); make it with `charter revise`"
+        ) from None
+
+
+def _prompt(row: Mapping[str, Any], where: str) -> Messages:
+    prompt = prompt_of(row, where)
+    if prompt is None:
+        raise DataError(f"{where}: no `prompt` beside the completion; add it")
+    return prompt
+
+
+def _last_turn(turns: Any, where: str) -> Example:
+    messages = as_messages(turns, "user", f"{where}: messages")
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise DataError(
+            f"{where}: the conversation does not end with an assistant's turn after another; "
+            "nothing in it can be learnt"
+        )
+    return _example(messages[:-1], messages[-1:], where)
+
+
+def _example(prompt: Any, completion: Any, where: str, good: bool = True) -> Example:
+    return Example.model_construct(
+        place=where,
+        prompt=as_messages(prompt, "user", f"{where}: prompt"),
+        completion=as_messages(completion, "assistant", f"{where}: completion"),
+        good=good,
+    )
+
+
+def _copies(rows: Sequence[Example]) -> tuple[list[int], list[int]]:
+    """Rows that repeat an earlier one; rows that call bad what one calls good, or the reverse."""
+    seen: dict[bytes, bool] = {}
+    again: list[int] = []
+    against: list[int] = []
+    for number, row in enumerate(rows):
+        key = row_key(row.prompt, row.completion)
+        if key in seen:
+            (again if seen[key] == row.good else against).append(number)
+        seen.setdefault(key, row.good)
+    return again, against

@@ -1,0 +1,160 @@
+"""Preference pairs out of rows of every format that is about: ours and other tools'.
+
+| format | recognised by |
+|---|---|
+| charter, TRL | `chosen`, `rejected`: text or messages; `prompt`, or turns that both share |
+| ultrafeedback_binarized, distilabel | the same; turns of the prompt that are repeated are cut |
+| hh-rlhf | `chosen`, `rejected`: transcripts of `Human:` and `Assistant:` |
+| LLaMA-Factory | `instruction` or `conversations` beside `chosen` and `rejected` |
+| OpenRLHF | as TRL; other names of columns by `columns` of the source |
+| UltraFeedback | `instruction`, `completions` with ratings; distilabel: `generations`, `ratings` |
+| rankings | `ranking`, `p`: the lines of `charter rank` |
+| labelled | `completions` with `preferred_index`, and what `charter judge-card` reads |
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from judges.cards.labelled import TIE, parse_labelled
+from judges.errors import DataError
+from judges.preferences import PairingSettings, preference_rows
+from training.data.messages import Messages, as_messages, as_turns, split_pair
+
+ALWAYS = 1.0
+RATINGS = ("overall_score", "fine-grained_score", "rating", "score")
+
+
+class RawPair(NamedTuple):
+    """A pair as its row tells it."""
+
+    prompt: Messages
+    chosen: Messages
+    rejected: Messages
+    p_chosen: Any
+    """Not checked yet; None where the row has no probability."""
+    weight: Any
+    """Not checked yet; None where the row has none."""
+
+
+def parse_pairs(
+    row: Mapping[str, Any], where: str, pairing: str, dropped: Counter[str]
+) -> Iterator[RawPair]:
+    """The pairs of a row, in any known format; what is left out is counted by reason.
+
+    Raises: DataError that says what, where and what to do.
+    """
+    if "ranking" in row and "p" in row:
+        yield from _ranking(row, where, pairing, dropped)
+    elif "chosen" in row and "rejected" in row:
+        yield _pair(row, where)
+    elif "chosen" in row or "rejected" in row:
+        there, absent = ("chosen", "rejected") if "chosen" in row else ("rejected", "chosen")
+        raise DataError(f"{where}: no `{absent}` beside `{there}`; a pair needs both")
+    elif "generations" in row and "ratings" in row:
+        rated = list(zip(row["generations"], row["ratings"], strict=True))
+        yield from _rated(prompt_of(row, where), rated, where, pairing, dropped)
+    elif "instruction" in row and isinstance(row.get("completions"), list):
+        rated = [(one.get("response"), _rating(one, where)) for one in row["completions"]]
+        yield from _rated(prompt_of(row, where), rated, where, pairing, dropped)
+    else:
+        yield from _labelled(row, where, dropped)
+
+
+def _pair(row: Mapping[str, Any], where: str) -> RawPair:
+    whole = prompt_of(row, where)
+    if whole is None:
+        prompt, chosen, rejected = split_pair(
+            None,
+            as_turns(row["chosen"], f"{where}: chosen"),
+            as_turns(row["rejected"], f"{where}: rejected"),
+            where,
+        )
+    else:
+        prompt, chosen, rejected = split_pair(
+            whole,
+            as_messages(row["chosen"], "assistant", f"{where}: chosen"),
+            as_messages(row["rejected"], "assistant", f"{where}: rejected"),
+            where,
+        )
+    return RawPair(prompt, chosen, rejected, row.get("p_chosen"), row.get("weight"))
+
+
+def prompt_of(row: Mapping[str, Any], where: str) -> Messages | None:
+    """The conversation of a row, under any tool's name of it; None where it has no such column."""
+    if row.get("prompt") is not None:
+        return as_messages(row["prompt"], "user", f"{where}: prompt")
+    if isinstance(row.get("conversations"), list):
+        lead = [{"from": "system", "value": row["system"]}] if row.get("system") else []
+        return as_messages([*lead, *row["conversations"]], "user", f"{where}: conversations")
+    if "instruction" not in row:
+        return None
+    turns = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+    for asked, answered in row.get("history") or ():
+        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    parts = (row["instruction"], row.get("input"))
+    text = "\n".join(part for part in parts if isinstance(part, str) and part)
+    return as_messages([*turns, {"role": "user", "content": text}], "user", f"{where}: instruction")
+
+
+def _ranking(
+    row: Mapping[str, Any], where: str, pairing: str, dropped: Counter[str]
+) -> Iterator[RawPair]:
+    settings = PairingSettings.model_validate({"pairing": pairing, "minimum_margin": 0})
+    try:
+        rows = list(preference_rows([row], settings, dropped))
+    except (KeyError, IndexError, TypeError) as error:
+        raise DataError(
+            f"{where}: no ranking line ({error!r}); make it with `charter rank`"
+        ) from None
+    for found in rows:
+        yield _pair(found, where)
+
+
+def _rated(
+    prompt: Messages | None,
+    rated: list[tuple[Any, Any]],
+    where: str,
+    pairing: str,
+    dropped: Counter[str],
+) -> Iterator[RawPair]:
+    if prompt is None:
+        raise DataError(f"{where}: no `prompt` or `instruction` beside the ratings; add it")
+    known = [(text, float(rating)) for text, rating in rated if rating is not None and text]
+    dropped["unrated"] += len(rated) - len(known)
+    best_first = sorted(known, key=lambda one: -one[1])
+    pairs = list(combinations(best_first, 2))
+    if pairing == "best-worst":
+        pairs = [(best_first[0], best_first[-1])] if len(best_first) > 1 else []
+    for (better, high), (worse, low) in pairs:
+        if high == low:
+            dropped["tie"] += 1
+        elif better != worse:
+            chosen = as_messages(better, "assistant", where)
+            yield RawPair(prompt, chosen, as_messages(worse, "assistant", where), None, None)
+
+
+def _rating(completion: Any, where: str) -> float | None:
+    """UltraFeedback's overall score, or the mean of its four ratings, which are strings there."""
+    if not isinstance(completion, dict):
+        raise DataError(f"{where}: a completion is no object; use {{response, annotations}}")
+    annotations = completion.get("annotations") or {}
+    given = [completion.get(name) for name in RATINGS if completion.get(name) is not None][:1]
+    given = given or [one.get("Rating") for one in annotations.values() if isinstance(one, dict)]
+    try:
+        ratings = [float(one) for one in given if one not in (None, "N/A")]
+    except (TypeError, ValueError):
+        raise DataError(f"{where}: a rating is {given!r}; use numbers") from None
+    return sum(ratings) / len(ratings) if ratings else None
+
+
+def _labelled(row: Mapping[str, Any], where: str, dropped: Counter[str]) -> Iterator[RawPair]:
+    pair = parse_labelled(row, where)
+    if pair.preferred == TIE:
+        dropped["tie"] += 1
+        return
+    better, worse = pair.item.completions[:: 1 if pair.preferred > TIE else -1]
+    prompt = as_messages([turn.model_dump() for turn in pair.item.prompt], "user", where)
+    chosen, rejected = (as_messages(one.text, "assistant", where) for one in (better, worse))
+    yield RawPair(prompt, chosen, rejected, None, row.get("weight"))

@@ -1,0 +1,66 @@
+"""The pairs of a run, ready for a trainer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from judges.errors import DataError
+from training.data.preferences import Labels, PreferencePair, read_preferences
+from training.data.recipe import DataRecipe
+from training.data.selection import RowData, row_key, select_rows
+from training.data.sources import DataSource
+
+
+@dataclass
+class PairData(RowData[PreferencePair]):
+    """Pairs to train on and pairs held out."""
+
+    def dataset(self, pairs: list[PreferencePair]) -> Any:
+        """TRL's columns with ours, as a data set of the datasets library."""
+        from datasets import Dataset
+
+        return Dataset.from_dict(
+            {
+                "prompt": [list(pair.prompt) for pair in pairs],
+                "chosen": [list(pair.chosen) for pair in pairs],
+                "rejected": [list(pair.rejected) for pair in pairs],
+                "p_chosen": [pair.p_chosen for pair in pairs],
+                "weight": [pair.weight for pair in pairs],
+                "row": self.numbers(pairs),
+            }
+        )
+
+
+def load_pairs(
+    sources: Sequence[DataSource],
+    labels: Labels,
+    clamp: tuple[float, float],
+    recipe: DataRecipe,
+) -> PairData:
+    """The pairs of all sources. Raises: DataError for faulty rows, or too many lost ones."""
+    data = select_rows(
+        sources, lambda source: read_preferences(source, labels, clamp), recipe, _copies
+    )
+    pairs = [*data.train, *data.held_out]
+    if labels != "hard" and all(pair.p_chosen == 0.5 for pair in pairs):
+        raise DataError(
+            f"{data.used[0].path}: all {len(pairs)} labels are ties (p_chosen 0.5), so there is "
+            "nothing to learn; look at the judge, or sample more varied completions"
+        )
+    return PairData(data.used, data.train, data.held_out, data.told)
+
+
+def _copies(pairs: Sequence[PreferencePair]) -> tuple[list[int], list[int]]:
+    """Pairs that equal an earlier one, label and all; pairs that turn an earlier one round."""
+    seen: set[bytes] = set()
+    directions: set[bytes] = set()
+    again, against = [], []
+    for number, pair in enumerate(pairs):
+        key = row_key(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen)
+        if key in seen:
+            again.append(number)
+        elif row_key(pair.prompt, pair.rejected, pair.chosen) in directions:
+            against.append(number)
+        seen.add(key)
+        directions.add(row_key(pair.prompt, pair.chosen, pair.rejected))
+    return again, against

@@ -1,0 +1,153 @@
+"""The rows of a run: sources mixed, freed of copies and leaks, split by prompt; each loss told."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import orjson
+
+from judges.audit.pairs import read_prompts
+from judges.errors import DataError
+from training.data.lengths import named
+from training.data.messages import Messages
+from training.data.mixing import is_held_out, leaked, mix, plain_text
+from training.data.recipe import DataRecipe
+from training.data.sources import DataSource
+from training.runs.recipe import DataUsed
+
+
+class Row(Protocol):
+    """What is asked of a row, whatever is learnt from it."""
+
+    @property
+    def place(self) -> str:
+        """`file:line` it is from."""
+
+    @property
+    def prompt(self) -> Messages:
+        """The conversation so far."""
+
+
+R = TypeVar("R", bound=Row)
+R_co = TypeVar("R_co", bound=Row, covariant=True)
+
+
+class RowSet(Protocol[R_co]):
+    """What a reader makes of one file."""
+
+    @property
+    def used(self) -> DataUsed:
+        """The file, as a manifest pins it."""
+
+    @property
+    def rows(self) -> Sequence[R_co]:
+        """Its rows."""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What was left out, by reason."""
+
+
+@dataclass
+class RowData(Generic[R]):
+    """Rows to train on and rows held out, with what was left out on the way."""
+
+    used: tuple[DataUsed, ...]
+    train: list[R] = field(default_factory=list)
+    held_out: list[R] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """What a person should know of the rows left out."""
+
+    def place(self, row: int) -> str:
+        """`file:line` of a row; those held out come after those trained on."""
+        held = row - len(self.train)
+        return (self.train[row] if held < 0 else self.held_out[held]).place
+
+    def places(self, rows: Sequence[int]) -> str:
+        """`file:line` of some rows, for messages."""
+        return ", ".join(map(self.place, rows))
+
+    def numbers(self, rows: list[R]) -> list[int]:
+        """The number of each row in one of the two lists, which `place` understands."""
+        first = 0 if rows is self.train else len(self.train)
+        return list(range(first, first + len(rows)))
+
+    def tell(self, message: Callable[[str], None]) -> None:
+        """Say what was left out."""
+        for text in self.told:
+            message(text)
+
+
+def select_rows(
+    sources: Sequence[DataSource],
+    read: Callable[[DataSource], RowSet[R]],
+    recipe: DataRecipe,
+    copies: Callable[[Sequence[R]], tuple[list[int], list[int]]],
+) -> RowData[R]:
+    """The rows of all sources. `copies` finds rows that repeat, and that contradict, earlier ones.
+
+    Raises: DataError for faulty rows, or too many lost ones.
+    """
+    sets = [read(source) for source in sources]
+    data: RowData[R] = RowData(tuple(one.used for one in sets))
+    for one in sets:
+        if one.dropped:
+            data.told.append(f"{one.used.path}: left out while reading: {one.dropped}")
+    rows = mix([one.rows for one in sets], [one.weight for one in sources], recipe.seed)
+    rows = _without_leaks(rows, recipe, data)
+    rows = _without_copies(rows, recipe, copies, data)
+    for row in rows:
+        held = is_held_out(row.prompt, recipe.held_out_share)
+        (data.held_out if held else data.train).append(row)
+    if not data.train:
+        raise DataError(
+            f"held_out_share is {recipe.held_out_share}, which holds all {len(rows)} rows out"
+        )
+    return data
+
+
+def _without_leaks(rows: list[R], recipe: DataRecipe, data: RowData[R]) -> list[R]:
+    held_out = [prompt for path in recipe.keep_away for prompt in read_prompts(path)]
+    lost = leaked([plain_text(row.prompt) for row in rows], held_out) if held_out else []
+    return _without(rows, lost, "have a prompt that keep_away holds", recipe, data)
+
+
+def _without_copies(
+    rows: list[R],
+    recipe: DataRecipe,
+    copies: Callable[[Sequence[R]], tuple[list[int], list[int]]],
+    data: RowData[R],
+) -> list[R]:
+    """Drop rows that repeat an earlier one, label and all; tell of those that say the opposite."""
+    if not recipe.check_copies:
+        return rows
+    again, against = copies(rows)
+    if against:
+        data.told.append(
+            f"{len(against)} of {len(rows)} rows say the opposite of an earlier row on the same "
+            f"texts, and are kept: {named(against, lambda row: rows[row].place)}"
+        )
+    return _without(rows, again, "repeat an earlier row", recipe, data)
+
+
+def _without(
+    rows: list[R], lost: list[int], why: str, recipe: DataRecipe, data: RowData[R]
+) -> list[R]:
+    if not lost:
+        return rows
+    told = f"{len(lost)} of {len(rows)} rows {why}, and are dropped: " + named(
+        lost, lambda row: rows[row].place
+    )
+    if len(lost) > recipe.max_dropped * len(rows):
+        raise DataError(
+            f"{told}; that is more than max_dropped = {recipe.max_dropped:g} allows: clean the "
+            "data, or raise max_dropped"
+        )
+    data.told.append(told)
+    gone = set(lost)
+    return [row for number, row in enumerate(rows) if number not in gone]
+
+
+def row_key(*parts: object) -> bytes:
+    """A key that rows with the same content share."""
+    return orjson.dumps(parts)

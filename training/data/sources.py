@@ -1,0 +1,115 @@
+"""Where rows come from: files by kind, renamed columns, and how much of each goes into a mix."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from judges.audit.pairs import read_rows
+from judges.errors import DataError
+from judges.records import Record
+
+FOLDER_FILE = "train.jsonl"
+READ_AT_ONCE = 1000
+
+
+class DataSource(Record):
+    """A file to learn from, and its part in a mix."""
+
+    path: Path
+    """A .jsonl (may be gzipped), .json or .parquet file, or a folder that holds train.jsonl."""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Its share of the mix, against the other weights; absent everywhere: all rows of all files."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Your names of columns: {prompt = "question", chosen = "response_j"}."""
+    pairing: Literal["all", "best-worst"] = "all"
+    """Which pairs of a ranking, or of rated completions, are taken."""
+
+    @property
+    def file(self) -> Path:
+        """The file itself."""
+        return self.path / FOLDER_FILE if self.path.is_dir() else self.path
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Place (`file:line`) and object of each row, its columns renamed. Raises: DataError."""
+        for number, row in _rows(self.file):
+            yield f"{self.file}:{number}", self._renamed(row, f"{self.file}:{number}")
+
+    def sha256(self) -> str:
+        """Digest of the file's bytes."""
+        with self.file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def _renamed(self, row: dict[str, Any], where: str) -> dict[str, Any]:
+        if not self.columns:
+            return row
+        for ours, theirs in self.columns.items():
+            if theirs not in row:
+                raise DataError(
+                    f"{where}: no column {theirs!r}, which `columns` calls {ours!r}; it has "
+                    f"{', '.join(row)}"
+                )
+        taken = set(self.columns.values())
+        rest = {name: value for name, value in row.items() if name not in taken}
+        return {**rest, **{ours: row[theirs] for ours, theirs in self.columns.items()}}
+
+
+def _one_path_is_a_mix(value: Any) -> Any:
+    if isinstance(value, str | Path):
+        return ({"path": value},)
+    if isinstance(value, Mapping):
+        return (value,)
+    if isinstance(value, list | tuple):
+        return tuple({"path": one} if isinstance(one, str | Path) else one for one in value)
+    return value
+
+
+Sources = Annotated[
+    tuple[DataSource, ...], Field(min_length=1), BeforeValidator(_one_path_is_a_mix)
+]
+"""One path, a list of paths, or tables with `path` and `weight`."""
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if file.suffix == ".json":
+        yield from _array(file)
+    elif file.suffix == ".parquet":
+        yield from _parquet(file)
+    else:
+        yield from read_rows(file)
+
+
+def _array(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON array, numbered from 1. Raises: DataError."""
+    try:
+        rows = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not a JSON array ({error}); use .jsonl for lines") from None
+    if not isinstance(rows, list):
+        raise DataError(f"{file}: a {type(rows).__name__}, not a JSON array of rows")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"{file}:{number}: a {type(row).__name__}, not an object")
+        yield number, row
+
+
+def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    import pyarrow.parquet
+    from pyarrow import ArrowException
+
+    if not file.is_file():
+        raise DataError(f"{file}: no such file")
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=READ_AT_ONCE):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{file}: not Parquet ({error}); get the file again") from None

@@ -1,0 +1,152 @@
+"""TRL's DPOTrainer with charter's losses: soft labels, weights a pair, with or without a reference.
+
+TRL makes the batches, runs the model with its fused head (no logits of the whole vocabulary are
+kept), precomputes reference log-probabilities where asked to, and logs. The loss is computed here,
+from the token log-probabilities of TRL's own forward pass, so nothing is computed twice.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import trl.trainer.utils
+from torch import Tensor
+from trl import DPOTrainer
+
+from training.methods.loss_settings import LossSettings
+from training.methods.pair_losses import PairLogProbs, pair_losses, scores
+from training.runs.watched_trainer import WatchedTrainer, without
+
+LABELS = ("p_chosen", "weight")
+
+
+class PairTrainer(WatchedTrainer, DPOTrainer):
+    """TRL's trainer for rows with `row`, `p_chosen` and `weight`.
+
+    With `loss=None` labels are left aside, and the loss is whatever TRL is told.
+    """
+
+    OUR_COLUMNS = ("row", *LABELS)
+    _metrics: dict[str, defaultdict[str, list[float]]]
+
+    def __init__(
+        self,
+        *arguments: Any,
+        loss: LossSettings | None,
+        places: Callable[[list[int]], str],
+        **named: Any,
+    ) -> None:
+        self.loss = loss
+        super().__init__(*arguments, places=places, **named)
+        if loss is not None:
+            # Every batch then carries its reference log-probabilities: ours, or TRL's own
+            # precomputed ones.
+            self.precompute_ref_logps = True
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        if self.loss is not None and not self.loss.needs_reference:
+            return dataset
+        return super()._precompute_ref_logps(dataset, name, batch_size)
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """TRL's reference log-probabilities. Shapes: chosen [B], rejected [B]."""
+        return super().compute_ref_log_probs(model, without(inputs, self.OUR_COLUMNS))
+
+    def _loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, *rest: Any,
+        **named: Any,
+    ) -> Any:  # fmt: skip
+        batch = without(inputs, LABELS)
+        if self.loss is None:
+            return super()._loss(model, batch, return_outputs, *rest, **named)
+        self._add_reference(batch, self.loss)
+        seen: list[Any] = []
+
+        def watched(**named: Any) -> Any:
+            seen.append(model(**named))
+            return seen[-1]
+
+        answer = super()._loss(watched, batch, return_outputs)
+        logps, nll = self._log_probabilities(seen[0], batch)
+        losses_B = inputs["weight"] * pair_losses(logps, inputs["p_chosen"], self.loss)
+        loss = self.loss.pair_weight * losses_B.mean()
+        if self.loss.nll_weight:
+            loss = loss + self.loss.nll_weight * nll
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * seen[0].aux_loss
+        self._log_pairs(logps, self.loss)
+        return (loss, answer[1]) if return_outputs else loss
+
+    def _add_reference(self, batch: dict[str, Any], loss: LossSettings) -> None:
+        if not loss.needs_reference:
+            pairs = batch["input_ids"].shape[0] // 2
+            nothing = torch.zeros(pairs, device=batch["input_ids"].device)
+            batch["ref_chosen_logps"] = batch["ref_rejected_logps"] = nothing
+        elif "ref_chosen_logps" not in batch:
+            batch["ref_chosen_logps"], batch["ref_rejected_logps"] = self.compute_ref_log_probs(
+                self.ref_model or self.model, batch
+            )
+
+    def _log_probabilities(self, output: Any, batch: dict[str, Any]) -> tuple[PairLogProbs, Tensor]:
+        """Sums over completions, and the mean negative log-likelihood of a chosen token."""
+        mask_BT = batch["completion_mask"][:, 1:]
+        logps_BT = output.log_probs[:, -mask_BT.shape[1] :]
+        tokens_B = mask_BT.sum(dim=1)
+        chosen_B, rejected_B = (logps_BT * self._token_weights(mask_BT)).sum(dim=1).chunk(2)
+        chosen_mask_BT, chosen_BT = mask_BT.chunk(2)[0].bool(), logps_BT.chunk(2)[0]
+        logps = PairLogProbs(
+            chosen_B, rejected_B, batch["ref_chosen_logps"], batch["ref_rejected_logps"],
+            *tokens_B.chunk(2),
+        )  # fmt: skip
+        return logps, -chosen_BT[chosen_mask_BT].mean()
+
+    def _token_weights(self, mask_BT: Tensor) -> Tensor:
+        """1, or TRL's `ld_alpha` past the shorter completion's length (LD-DPO, 2409.06411)."""
+        if self.ld_alpha is None:
+            return mask_BT
+        place_BT = mask_BT.cumsum(dim=1)
+        shared_B = torch.minimum(*mask_BT.sum(dim=1).chunk(2)).repeat(2)
+        tail_BT = (place_BT > shared_B[:, None]) * mask_BT
+        return mask_BT - (1 - self.ld_alpha) * tail_BT
+
+    def _log_pairs(self, logps: PairLogProbs, loss: LossSettings) -> None:
+        """Log how far the chosen side's likelihood moved; without a reference, its own rewards."""
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        moved_B = logps.chosen_B.detach() - logps.reference_chosen_B
+        per_token = (moved_B / logps.chosen_tokens_B.clamp(min=1)).mean()
+        metrics["logps/chosen_per_token"].append(self._over_processes(per_token))
+        if loss.needs_reference:
+            return
+        chosen_B, rejected_B = (score_B.detach() for score_B in scores(logps, loss))
+        told = {
+            "rewards/chosen": chosen_B.mean(),
+            "rewards/rejected": rejected_B.mean(),
+            "rewards/margins": (chosen_B - rejected_B).mean(),
+            "rewards/accuracies": (chosen_B > rejected_B).float().mean(),
+        }
+        for name, value in told.items():
+            metrics[name][-1] = self._over_processes(value)
+
+    def _over_processes(self, value: Tensor) -> float:
+        return float(self.accelerator.gather(value).mean())
+
+
+@contextmanager
+def scoring_completions_only(device: str) -> Iterator[None]:
+    """On a CPU, have TRL project only completion tokens to the vocabulary, as it does on a GPU.
+
+    Off the GPU TRL projects prompt tokens as well and throws the result away: a quarter of a
+    step of the embedded model.
+    """
+    if device != "cpu":
+        yield
+        return
+    before = trl.trainer.utils._use_triton
+    # Only asked whether to leave prompt tokens out; the kernels ask their own module.
+    trl.trainer.utils._use_triton = lambda _: True
+    try:
+        yield
+    finally:
+        trl.trainer.utils._use_triton = before

@@ -1,0 +1,126 @@
+"""What all methods that learn from preference pairs share: their data, labels, and training."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from judges.policies import model_folder
+from judges.progress import say
+from training.data.lengths import Lengths, column_lengths
+from training.data.pairs import PairData, load_pairs
+from training.data.recipe import DataRecipe
+from training.data.sources import Sources
+from training.methods.displacement import DisplacementWatch
+from training.methods.loss_settings import LossSettings
+from training.runs.loading import building_trainer, load_tokenizer, lora_config
+from training.runs.recipe import DataUsed
+from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
+
+Labels = Literal["soft", "hard", "clamped"]
+FIXED_BY_CHARTER = (
+    "loss_type", "loss_weights", "label_smoothing", "f_divergence_type", "f_alpha_divergence_coef",
+    "use_weighting", "discopop_tau",
+)  # fmt: skip
+"""What would change TRL's loss, which is not the one trained."""
+
+
+class PairRecipe(DataRecipe):
+    """A run that learns from preference pairs. Paths are relative to the working folder."""
+
+    CONFIG: ClassVar[str] = "DPOConfig"
+
+    preferences: Sources
+    """Preference rows: a file, a folder that holds train.jsonl, or a mix of several."""
+    labels: Labels = "soft"
+    """Take `p_chosen` as the label of each pair; clamp it; or take chosen as certainly better."""
+    clamp: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (
+        0.4,
+        0.6,
+    )
+    """Where labels = "clamped" cuts labels off (Bai et al. 2022, arXiv 2212.08073, section 4.3)."""
+
+    @abstractmethod
+    def loss_settings(self) -> LossSettings | None:
+        """The loss to train; None for TRL's own."""
+
+    def data(self) -> PairData:
+        """The pairs of this run, read and checked. Raises: DataError."""
+        return load_pairs(self.preferences, self.labels, self.clamp, self)
+
+    def data_used(self) -> Sequence[DataUsed]:
+        """The preference files."""
+        return self.data().used
+
+
+def train_pairs(
+    recipe: PairRecipe,
+    *,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    message: Message = say,
+) -> RunSummary:
+    """Train a policy on pairs; returns its summary. A finished run is returned when resumed.
+
+    Raises: DataError for preferences or a run folder that cannot be used, or a full disk;
+    ConfigError; ModelError when memory is full or the loss is no longer a number.
+    """
+    data = recipe.data()
+    with open_run(recipe, data.used, resume=resume, progress=progress, message=message) as run:
+        if (done := run.finished(RunSummary)) is not None:
+            return done
+        from training.methods.pair_trainer import scoring_completions_only
+
+        data.tell(message)
+        with scoring_completions_only(run.manifest.hardware.device):
+            trainer = make_trainer(recipe, data, run)
+            lengths = pair_lengths(trainer.train_dataset, len(data.train), recipe.max_length)
+            lengths.check(recipe, data.place, message)
+            run.watch(DisplacementWatch(message, _has_reference(recipe)).see)
+            run.train(trainer)
+        run.publish(trainer)
+        return run.finish(RunSummary, **lengths.counts())
+
+
+def _has_reference(recipe: PairRecipe) -> bool:
+    loss = recipe.loss_settings()
+    return loss is None or loss.needs_reference
+
+
+def make_trainer(recipe: PairRecipe, data: PairData, run: Run) -> Any:
+    """TRL's trainer, with charter's loss. Raises: ModelError, ConfigError."""
+    from trl import DPOConfig
+
+    from training.methods.pair_trainer import PairTrainer
+    from training.runs.watched_trainer import collating_rows
+
+    folder, loss = model_folder(recipe.model), recipe.loss_settings()
+    tokenizer = load_tokenizer(folder)
+    options = dict(run.manifest.trainer)
+    if loss is not None:
+        options["beta"] = loss.beta
+        if not loss.needs_reference:
+            options["precompute_ref_log_probs"] = True  # or TRL loads a reference model
+    with building_trainer(folder):
+        trainer = PairTrainer(
+            model=str(folder),
+            args=DPOConfig(**options),
+            train_dataset=data.dataset(data.train),
+            eval_dataset=data.dataset(data.held_out) if len(data.held_out) else None,
+            processing_class=tokenizer,
+            peft_config=lora_config(recipe.lora),
+            loss=loss,
+            places=data.places,
+        )
+    return collating_rows(trainer, ("p_chosen", "weight"))
+
+
+def pair_lengths(dataset: Any, rows: int, max_length: int) -> Lengths:
+    """Which pairs TRL dropped, and which it will cut: it says neither."""
+    prompt, chosen, rejected = (
+        column_lengths(dataset, name) for name in ("prompt_ids", "chosen_ids", "rejected_ids")
+    )
+    from numpy import maximum
+
+    return Lengths.of(rows, dataset["row"], prompt + maximum(chosen, rejected), max_length)
