@@ -5,6 +5,7 @@ gain by length alone, to be taken off. The canaries are texts of that set with t
 exported weights give them.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from judges.aggregate import Floats
 from judges.canonical import text_digest
-from judges.engine.command import engine_build
+from judges.engine.command import Build, engine_build
 from judges.engine.embedded import weights_digest
 from judges.errors import DataError, ModelError
 from judges.jsonl import replacing
@@ -23,7 +24,7 @@ from judges.records import Record
 from judges.rewards.arithmetic import fit_length_slopes, measure_heads, take_length_off
 from judges.rewards.description import Canary, Head, RewardDescription, write_description
 from judges.rewards.encoding import RewardEncoder
-from judges.rewards.served import serve_script
+from judges.rewards.served import serve_command, serve_script
 from training.rewards.examples import Messages
 from training.rewards.train import HEADS_FILE, HeadsFile
 
@@ -87,10 +88,20 @@ def export_reward_model(
     canaries = _canaries(exported, texts, raw, pad_id)
     description = description.model_copy(update={"canaries": canaries})
     write_description(output, description)
+    build = _build()
     with replacing(output / SERVE_FILE) as file:
-        file.write(serve_script(output, description, engine_build()).encode())
+        file.write(serve_script(output, description, build).encode())
     (output / SERVE_FILE).chmod(0o755)
-    return Exported(folder=output, description=description, command=f"sh {output / SERVE_FILE}")
+    command = shlex.join(serve_command(output, description, build))
+    return Exported(folder=output, description=description, command=command)
+
+
+def _build() -> Build:
+    """The build of vLLM that the command is for: the one here, or where there is none, a GPU's."""
+    try:
+        return engine_build()
+    except ModelError:
+        return "gpu"
 
 
 def _read_heads(run: Path) -> HeadsFile:

@@ -31,12 +31,17 @@ class FeatureCollator:
     """
 
     def __init__(
-        self, labels: PromptCollator, network: Any, prompts: Sequence[EncodedPrompt]
+        self,
+        labels: PromptCollator,
+        network: Any,
+        prompts: Sequence[EncodedPrompt],
+        *,
+        bfloat16: bool = False,
     ) -> None:
         self.pad_id, self._labels = labels.pad_id, labels
         texts = [text for prompt in prompts for text in prompt.texts]
         self._states = torch.from_numpy(
-            read_texts(network, texts, labels.pad_id, states=True)
+            read_texts(network, texts, labels.pad_id, states=True, bfloat16=bfloat16)
         ).float()
         self._start: dict[int, int] = {}
         total = 0

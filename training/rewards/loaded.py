@@ -27,6 +27,6 @@ class LoadedModel:
         longest = self.description.max_length
         fit = [i for i, text in enumerate(texts) if len(text) <= longest]
         pad_id = self._network.config.pad_token_id
-        read = read_texts(self._network, [texts[i] for i in fit], pad_id)
-        found = {i: tuple(row.tolist()) for i, row in zip(fit, read, strict=True)}
+        rows = read_texts(self._network, [texts[i] for i in fit], pad_id).tolist()
+        found = {i: tuple(row) for i, row in zip(fit, rows, strict=True)}
         return [found[i] if i in found else too_long(text, longest) for i, text in enumerate(texts)]

@@ -121,11 +121,17 @@ def _merged(folder: Path) -> Any:
 
 
 def read_texts(
-    network: Any, texts: Sequence[Sequence[int] | Ids], pad_id: int, *, states: bool = False
+    network: Any,
+    texts: Sequence[Sequence[int] | Ids],
+    pad_id: int,
+    *,
+    states: bool = False,
+    bfloat16: bool = False,
 ) -> Floats:
     """The raw outputs of texts, or the states that heads read, in order.
 
-    Texts of like length are read together; the order does not change them but by rounding.
+    Texts of like length are read together; the order does not change them but by rounding. With
+    `bfloat16` matrices are multiplied in it, whatever the weights are in.
     Shapes: (S, H), or (S, D) with `states`.
     """
     device = next(network.parameters()).device
@@ -135,7 +141,7 @@ def read_texts(
         hook = head_of(network).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     rows: list[Any] = [None] * len(texts)
     network.eval()
-    with torch.no_grad(), hook:
+    with torch.no_grad(), hook, torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for batch in _alike(texts):
             inputs = pad_texts([texts[i] for i in batch], pad_id)
             inputs = {name: value.to(device) for name, value in inputs.items()}
@@ -145,8 +151,7 @@ def read_texts(
                 found = seen.pop()[torch.arange(len(batch), device=device), last]
             for i, row in zip(batch, found.float().cpu().numpy(), strict=True):
                 rows[i] = row
-    width = head_of(network).in_features if states else network.config.num_labels
-    return np.array(rows, np.float64).reshape(len(texts), width)
+    return np.array(rows, np.float64)
 
 
 def _alike(texts: Sequence[Sequence[int] | Ids]) -> list[list[int]]:

@@ -1,11 +1,13 @@
 """The recipe of a reward model, and the examples it names."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from judges.canonical import digest
@@ -148,33 +150,39 @@ def _heads(
 def _rankings(
     path: Path, recipe: RewardRecipe, constitution: Constitution | None
 ) -> tuple[list[RankedPrompt], DataUsed]:
-    lines: list[tuple[str, dict[str, Any]]] = []
     digests: dict[str, set[str]] = {}
-    for number, line in read_jsonl(path):
-        where = f"{path}:{number}"
-        absent = [key for key in NEEDED if key not in line]
-        if absent:
-            raise DataError(
-                f"{where}: no `{absent[0]}`; this is no ranking line, make it with `charter rank`"
-            )
-        if constitution is not None:
-            _check_constitution(line, constitution, where)
-        for name, value in line["digests"].items():
-            if value:
-                digests.setdefault(name, set()).add(str(value))
-        lines.append((where, line))
+    counted: Counter[str] = Counter()
+
+    def lines() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for number, line in read_jsonl(path):
+            where = f"{path}:{number}"
+            absent = [key for key in NEEDED if key not in line]
+            if absent:
+                raise DataError(
+                    f"{where}: no `{absent[0]}`; this is no ranking line, make it with "
+                    "`charter rank`"
+                )
+            if constitution is not None:
+                _check_constitution(line, constitution, where)
+            counted["rows"] += 1
+            for name, value in line["digests"].items():
+                if value:
+                    digests.setdefault(name, set()).add(str(value))
+            yield where, line
+
     names = None
     if recipe.heads == "principles" and constitution is not None:
         names = [principle.id for principle in constitution.principles]
+    prompts = from_rankings(lines(), names)
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     used = DataUsed(
         path=str(path),
         sha256=sha256,
-        rows=len(lines),
+        rows=counted["rows"],
         digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
     )
-    return from_rankings(lines, names), used
+    return prompts, used
 
 
 def _check_constitution(line: Mapping[str, Any], constitution: Constitution, where: str) -> None:
@@ -195,7 +203,5 @@ def _is_held_out(one: RankedPrompt, share: float) -> bool:
 
 
 def _ties(one: RankedPrompt) -> bool:
-    import numpy as np
-
     known = ~np.isnan(one.p_HNN)
     return bool((one.p_HNN[known] == 0.5).all())

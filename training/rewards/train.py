@@ -1,6 +1,7 @@
 """Training a reward model: a recipe and labelled prompts in, a model with its heads out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,13 +65,13 @@ def train_reward(
         if (done := run.finished(RewardSummary)) is not None:
             return done
         encoder = RewardEncoder(model_folder(recipe.model))
-        encoded, dropped = encode_prompts(examples.train, encoder, examples, recipe)
+        encoded, dropped = encode_prompts(examples.train, encoder, examples, recipe.max_length)
         _say_dropped(dropped, examples.train, recipe, message)
-        held_out, _ = encode_prompts(examples.held_out, encoder, examples, recipe)
-        trainer, network = _make_trainer(recipe, examples, encoded, run)
+        held_out, _ = encode_prompts(examples.held_out, encoder, examples, recipe.max_length)
+        trainer, network = _make_trainer(recipe, examples, _labelled(encoded, recipe), run)
         run.train(trainer)
         _publish(trainer, network, examples, recipe, run)
-        rewards = read_prompts(network, held_out, trainer.processing_class.pad_token_id)
+        rewards = _read_prompts(trainer, network, held_out, recipe)
         return run.finish(
             RewardSummary,
             rows=len(encoded),
@@ -85,10 +86,11 @@ def encode_prompts(
     prompts: Sequence[RankedPrompt],
     encoder: RewardEncoder,
     examples: Examples,
-    recipe: RewardRecipe,
+    max_length: int,
 ) -> tuple[list[EncodedPrompt], int]:
-    """Prompts as token ids, their labels as the recipe takes them; how many completions are left
-    out as too long. A prompt that keeps no labelled pair is left out too.
+    """Prompts as token ids, and how many completions are left out as too long.
+
+    A prompt that keeps no labelled pair is left out too.
     """
     found, dropped = [], 0
     for row, one in enumerate(prompts):
@@ -96,20 +98,25 @@ def encode_prompts(
             np.array(encoder.completion(one.prompt, completion), np.uint32)
             for completion in one.completions
         ]
-        kept = [i for i, text in enumerate(texts) if len(text) <= recipe.max_length]
+        kept = [i for i, text in enumerate(texts) if len(text) <= max_length]
         dropped += len(texts) - len(kept)
         ranked = keep_completions(one, kept)
         if not ranked.pairs:
             continue
-        labels = relabel(ranked.p_HNN, recipe.labels, recipe.clamp)
-        ranked = RankedPrompt(
-            ranked.place, ranked.prompt, ranked.completions, labels, ranked.applies_H
-        )
         told = [texts[i] for i in kept]
         if examples.scope_heads:
             told.append(np.array(encoder.prompt(one.prompt), np.uint32))
         found.append(EncodedPrompt(row, tuple(told), ranked))
     return found, dropped
+
+
+def _labelled(prompts: Sequence[EncodedPrompt], recipe: RewardRecipe) -> list[EncodedPrompt]:
+    """The prompts with their labels as the recipe takes them."""
+
+    def told(ranked: RankedPrompt) -> RankedPrompt:
+        return replace(ranked, p_HNN=relabel(ranked.p_HNN, recipe.labels, recipe.clamp))
+
+    return [replace(one, ranked=told(one.ranked)) for one in prompts]
 
 
 def _say_dropped(
@@ -146,12 +153,16 @@ def _make_trainer(
         if recipe.frozen:
             given["gradient_checkpointing"] = False  # there is no depth to save memory on
         settings = TrainingArguments(**given)
+        if settings.n_gpu > 1:
+            settings._n_gpu = (
+                1  # DataParallel would cut prompts apart; `accelerate launch` does not
+            )
         network = make_network(
             folder, len(examples.heads), tokenizer.pad_token_id, recipe.seed, recipe.dtype
         ).to(settings.device)
         collator: Any = PromptCollator(tokenizer.pad_token_id, scopes=bool(examples.scope_heads))
         if recipe.frozen:
-            collator = FeatureCollator(collator, network, encoded)
+            collator = FeatureCollator(collator, network, encoded, bfloat16=settings.bf16)
             trained: Any = FrozenNetwork(network)
         else:
             network = add_adapter(
@@ -191,7 +202,9 @@ def _publish(
     publish(save if recipe.frozen else trainer.save_model, run.folder.path, recipe.model)
 
 
-def read_prompts(network: Any, prompts: Sequence[EncodedPrompt], pad_id: int) -> list[Floats]:
+def _read_prompts(
+    trainer: Any, network: Any, prompts: Sequence[EncodedPrompt], recipe: RewardRecipe
+) -> list[Floats]:
     """The raw outputs of each prompt's completions. Shapes: (N, H) each."""
     from training.rewards.network import read_texts
 
@@ -199,7 +212,10 @@ def read_prompts(network: Any, prompts: Sequence[EncodedPrompt], pad_id: int) ->
     texts = [text for one, n in zip(prompts, counts, strict=True) for text in one.texts[:n]]
     if not texts:
         return []
-    outputs = read_texts(network, texts, pad_id)
+    # As it was trained: sharded over processes, where it is.
+    reader = network if recipe.frozen else trainer.model_wrapped
+    pad_id = trainer.processing_class.pad_token_id
+    outputs = read_texts(reader, texts, pad_id, bfloat16=trainer.args.bf16)
     return np.split(outputs, np.cumsum(counts)[:-1])
 
 

@@ -18,7 +18,7 @@ from training.rewards.export import Reference
 
 def run_export(options: argparse.Namespace) -> int:
     """`charter reward export`"""
-    from training.rewards.export import ExportSettings, export_reward_model
+    from training.rewards.export import SERVE_FILE, ExportSettings, export_reward_model
 
     settings = ExportSettings(
         dtype=options.dtype, length=options.length, most_reference=options.most_reference
@@ -28,6 +28,7 @@ def run_export(options: argparse.Namespace) -> int:
     for head in exported.description.heads:
         slope = f", {head.length_slope:+.3f} a log token taken off" if head.length_slope else ""
         say(f"{head.kind} {head.name}: mean {head.mean:.3f}, spread {head.std:.3f}{slope}")
+    say(f"{exported.folder / SERVE_FILE} serves it, by this command:")
     emit(exported.command)
     return 0
 

@@ -81,7 +81,7 @@ def test_loss_never_falls_below_the_labels_own_doubt(recipe: RewardRecipe) -> No
 
 
 def test_centring_centres(recipe: RewardRecipe, tmp_path: Path) -> None:
-    free = change(recipe, centring=0.0, output=tmp_path / "free", trainer={"max_steps": 30})
+    free = change(recipe, centring=0.0, output=tmp_path / "free", trainer={"max_steps": 20})
     held = change(free, centring=1.0, output=tmp_path / "held")
     for one in (free, held):
         train_reward(one, message=silent)
@@ -92,7 +92,7 @@ def test_centring_centres(recipe: RewardRecipe, tmp_path: Path) -> None:
 def test_each_principle_has_a_head_of_its_own_and_scopes_are_read_off_the_prompt(
     recipe: RewardRecipe, tmp_path: Path
 ) -> None:
-    wide = change(recipe, heads="principles", trainer={"max_steps": 60, "learning_rate": 5e-3})
+    wide = change(recipe, heads="principles", trainer={"max_steps": 40, "learning_rate": 7e-3})
     summary = train_reward(wide, message=silent)
     assert summary.accuracy["brief"].value > 0.85
     assert summary.accuracy["water"].value > 0.85
