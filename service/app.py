@@ -22,6 +22,7 @@ from service.rewards.reward_desk import rewarding
 from service.routes import batches, constitutions, files, health, judging, rewards, runs
 from service.settings import Settings
 from service.storage.database import open_service_database, service_url, votes_url
+from service.tracing import Tracing, open_tracing
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -78,16 +79,17 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, tracing: Tracing | None = None) -> FastAPI:
     """The service under these settings; its stores are opened now, its judges when it starts.
 
     Raises: ConfigError, DataError for stores that cannot be opened.
     """
-    service = open_service(settings)
+    service = open_service(settings, tracing or open_tracing(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(service.tracing.close)
             stack.callback(service.votes.close)
             stack.callback(service.database.dispose)
             for worker in WORKERS:
@@ -108,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     add_error_handlers(app)
-    app.add_middleware(Edge, settings=settings, metrics=service.metrics, gate=service.gate)
+    app.add_middleware(Edge, service=service)
     for router in ROUTERS:
         app.include_router(router)
     return app
@@ -129,13 +131,13 @@ FAILURES: dict[int | str, str] = {
 }
 
 
-def open_service(settings: Settings) -> Service:
+def open_service(settings: Settings, tracing: Tracing) -> Service:
     """All that a running service holds, its stores open."""
     metrics = Metrics()
     votes = VoteStore.open(votes_url(settings))
     database = open_service_database(service_url(settings))
     loop = JudgingLoop()
-    pool = JudgePool(settings.judges)
+    pool = JudgePool(settings.judges, tracing)
     desk = Desk(loop, settings.max_waiting, metrics.observe_line)
     metrics.gauge("charter_items_inside", "Items taken, not answered yet", lambda: desk.inside)
     metrics.gauges(
@@ -151,4 +153,5 @@ def open_service(settings: Settings) -> Service:
         gate=Gate(database, settings),
         library=Library(settings.home),
         metrics=metrics,
+        tracing=tracing,
     )

@@ -20,6 +20,7 @@ from service.judging.tasks import Task, make_task
 from service.library import Library
 from service.metrics import Metrics
 from service.settings import Settings
+from service.tracing import Tracing
 
 if TYPE_CHECKING:
     from service.rewards.reward_desk import RewardDesk
@@ -43,6 +44,7 @@ class Service:
     gate: Gate
     library: Library
     metrics: Metrics
+    tracing: Tracing
     rewards: "RewardDesk" = field(init=False)
     """Rewards of training runs, and the watch over them; there while the service runs."""
     draining: bool = False

@@ -5,29 +5,29 @@ arrives, with or without a Content-Length.
 """
 
 import asyncio
-import json
 import logging
 import re
 import secrets
 import time
 import traceback
 from asyncio import timeout_at
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access import Gate
-from service.errors import HTTP_CODES, ApiError, answer_error, error_body
-from service.metrics import Metrics
+from service.context import Service
+from service.errors import HTTP_CODES, ApiError, answer_error, as_api_error
 from service.settings import Settings
+from service.tracing import name_span
 
 UPLOADS = ("/v1/files",)
 """Where bodies may be as large and as slow as uploads."""
 OPEN_TO_ALL = ("/health", "/ready", "/metrics", "/openapi.json")
 """What needs no key: it tells nothing of what was judged."""
 UNMATCHED = "unmatched"
+GONE = 499
+"""The status on record of a request whose client went away before any answer."""
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 MIB = 2**20
 log = logging.getLogger("charter.service")
@@ -36,8 +36,9 @@ log = logging.getLogger("charter.service")
 class Edge:
     """Around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, gate: Gate) -> None:
-        self.app, self.settings, self.metrics, self.gate = app, settings, metrics, gate
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.settings, self.metrics = app, service.settings, service.metrics
+        self.gate, self.tracing = service.gate, service.tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -48,6 +49,15 @@ class Edge:
         scope.setdefault("state", {})["request_id"] = number
         answer = _Answer(send, number)
         start = time.perf_counter()
+        with self.tracing.request(scope, number) as span:
+            try:
+                await self._answer(scope, receive, answer, number)
+            finally:
+                self._note(scope, answer, number, time.perf_counter() - start)
+                name_span(span, _method(scope), _route(scope), answer.status or GONE)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer", number: str) -> None:
+        """Have the application answer, within the limits; what it raises is an answer too."""
         try:
             if scope["path"] not in OPEN_TO_ALL:
                 request = HTTPConnection(scope)
@@ -62,14 +72,10 @@ class Edge:
             self._tell_defect(error, number, scope)
             if answer.status:
                 raise
-            hint = f"the service's log says why, by request id {number}"
-            await answer.fail(500, error_body("internal_error", "the service failed", hint))
-        finally:
-            self._note(scope, answer, number, time.perf_counter() - start)
+            await answer_error(as_api_error(error))(scope, receive, answer.send)
 
     def _note(self, scope: Scope, answer: "_Answer", number: str, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        status = answer.status or 499
+        route, status = _route(scope), answer.status or GONE
         self.metrics.requests.labels(route, _method(scope), str(status)).inc()
         self.metrics.request_seconds.labels(route).observe(seconds)
         access = scope.get("state", {}).get("access")
@@ -114,12 +120,6 @@ class _Answer:
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))
         await self._send(message)
-
-    async def fail(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        headers = [(b"content-type", b"application/json")]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": content})
 
 
 class _Body:
@@ -173,6 +173,11 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and GIVEN_ID.fullmatch(text := str(value, "latin-1")):
             return text
     return secrets.token_hex(8)
+
+
+def _route(scope: Scope) -> str:
+    """The address's pattern, so that ids in addresses do not become labels."""
+    return str(getattr(scope.get("route"), "path", UNMATCHED))
 
 
 def _method(scope: Scope) -> str:

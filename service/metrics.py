@@ -42,7 +42,12 @@ class Metrics:
             "charter_item_seconds", "Time from an item's coming in to its line", ("verb",),
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.votes = Counter("charter_votes", "Votes used", ("source",), registry=self.registry)
+        self.votes = Counter(
+            "charter_votes",
+            "Votes used: cast now (new), or stored or by code (kept)",
+            ("source",),
+            registry=self.registry,
+        )
         self.tokens = Counter(
             "charter_prompt_tokens", "Prompt tokens of new votes", ("kind",), registry=self.registry
         )
@@ -75,7 +80,7 @@ class Metrics:
             self.unscored.labels(verb, line["reason"] or "unknown").inc()
         if usage := line.get("usage"):
             self.votes.labels("new").inc(usage["new_votes"])
-            self.votes.labels("stored").inc(usage["votes"] - usage["new_votes"])
+            self.votes.labels("kept").inc(usage["votes"] - usage["new_votes"])
             self.tokens.labels("cached").inc(usage["cached_tokens"])
             self.tokens.labels("fresh").inc(usage["prompt_tokens"] - usage["cached_tokens"])
         if verb == "compare" and line["status"] == "scored":

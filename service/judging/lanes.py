@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from judges.model import Capabilities, ChatModel, Choice, Completion, Failure, ModelPrompt, Sampling
+from service.tracing import Tracing
 
 Lane = Literal["interactive", "batch"]
 LANES: tuple[Lane, ...] = ("interactive", "batch")
@@ -57,11 +58,12 @@ class LanedModel:
         self,
         inner: ChatModel,
         *,
+        tracing: Tracing | None = None,
         prompts_per_request: int = 32,
         requests_in_flight: int = 4,
         completions_in_flight: int = 64,
     ) -> None:
-        self.inner = inner
+        self.inner, self._tracing = inner, tracing or Tracing()
         self.encoder = getattr(inner, "encoder", None)
         self.counts = Counts()
         self._choosing = _Queue(self._choose, prompts_per_request, requests_in_flight)
@@ -100,11 +102,13 @@ class LanedModel:
 
     async def _choose(self, options: Any, prompts: Sequence[ModelPrompt]) -> list[Any]:
         self._count(prompts)
-        return list(await self.inner.choose(prompts, options))
+        with self._tracing.engine("choose", len(prompts)):
+            return list(await self.inner.choose(prompts, options))
 
     async def _complete(self, drawn: Any, prompts: Sequence[ModelPrompt]) -> list[Any]:
         self._count(prompts)
-        return list(await self.inner.complete(prompts, drawn.sampling))
+        with self._tracing.engine("complete", len(prompts)):
+            return list(await self.inner.complete(prompts, drawn.sampling))
 
     def _count(self, prompts: Sequence[ModelPrompt]) -> None:
         self.counts.requests += 1

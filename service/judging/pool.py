@@ -14,6 +14,7 @@ from judges.records import Message
 from judges.suggest import did_you_mean
 from service.errors import ApiError
 from service.judging.lanes import LANES, Lane, LanedModel
+from service.tracing import Tracing
 
 PROBE = ModelPrompt(messages=(Message(role="user", content="A or B?"),), prefill=PREFILL)
 PROBE_S = 10.0
@@ -23,7 +24,8 @@ RETRY_S = 5.0
 class JudgePool:
     """Judges by name. Everything here runs on the judging loop, but for `names` and `problem`."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], tracing: Tracing | None = None) -> None:
+        self._tracing = tracing or Tracing()
         self.names = tuple(dict.fromkeys(names))
         self.problem: str | None = "the judges are being opened"
         """Why nothing can be judged now; None when all judges are there."""
@@ -43,7 +45,9 @@ class JudgePool:
         for name in self.names:
             if name not in self._judges:
                 (judge,) = await open_judges([name], self._stack)
-                self._judges[name] = replace(judge, model=LanedModel(judge.model))
+                self._judges[name] = replace(
+                    judge, model=LanedModel(judge.model, tracing=self._tracing)
+                )
         self.problem = None
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def prompts(count: int, name: str = "p") -> list[ModelPrompt]:
     ]
 
 
-def laned(latency_s: float = 0.0, **sizes: int) -> tuple[LanedModel, FakeModel]:
+def laned(latency_s: float = 0.0, **sizes: Any) -> tuple[LanedModel, FakeModel]:
     fake = FakeModel(FakeSettings(latency_s=latency_s))
     return LanedModel(fake, **sizes), fake
 
