@@ -19,7 +19,7 @@ from service.judging.pool import JudgePool
 from service.library import Library
 from service.metrics import Metrics
 from service.rewards.reward_desk import rewarding
-from service.routes import batches, constitutions, files, health, judging, rewards, runs
+from service.routes import batches, constitutions, files, health, judging, reviews, rewards, runs
 from service.settings import Settings
 from service.storage.database import open_service_database, service_url, votes_url
 from service.tracing import Tracing, open_tracing
@@ -30,6 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     constitutions.router,
     rewards.router,
     runs.router,
+    reviews.router,
     files.router,
     batches.router,
 )

@@ -2,6 +2,7 @@
 
 import service.files.tables
 import service.jobs.tables
+import service.reviews.tables
 import service.watch.tables  # noqa: F401
 from service.storage.tables import metadata
 

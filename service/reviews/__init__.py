@@ -1,0 +1,1 @@
+"""Reviews: pairs on which judging disagrees with itself, put before people, blind."""
