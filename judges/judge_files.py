@@ -40,7 +40,8 @@ class JudgeDefinition(Record):
     url: str | None = None
     """Base address of an OpenAI-compatible server; without one, charter starts vLLM itself."""
     model: str | None = None
-    """The model's name at the server; or, without a url, a model folder (else the embedded one)."""
+    """The model's name at the server; or, without a url, the folder of a model, or of an adapter as
+    `charter train judge` writes one (else the embedded model)."""
     revision: str | None = None
     """What pins the weights at a url; part of every vote key."""
     tokenizer: Path | None = None

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 
-from judges.engine.adapters import adapter_digest, merged_model
+from judges.engine.adapters import adapter_digest, adapter_fingerprint, merged_model
 from judges.engine.command import engine_build
 from judges.engine.embedded import embedded_model, weights_digest
 from judges.engine.lease import EngineSpec, acquire
@@ -42,7 +42,7 @@ async def open_model(
     Raises: ConfigError, ModelError.
     """
     if url is None:
-        return await _supervised(model, stack)
+        return await _on_own_engine(model, stack)
     return OpenAIModel(
         url,
         model,
@@ -62,10 +62,7 @@ async def open_policy(policy: str | None, stack: AsyncExitStack) -> ChatModel:
         found = OpenAIModel(url, model or None, fingerprint=policy)
         stack.push_async_callback(found.close)
         return found
-    if policy and (Path(policy) / "adapter_config.json").exists():
-        opened = await _adapter(Path(policy), stack)
-    else:
-        opened = await _supervised(policy, stack)
+    opened = await _on_own_engine(policy, stack)
     stack.push_async_callback(opened.close)
     return opened
 
@@ -96,29 +93,39 @@ def engine_for(model: str | None, adapter: bool = False) -> EngineSpec:
     return EngineSpec(model=model_folder(model), adapters=adapter, max_adapter_rank=64)
 
 
-async def _supervised(model: str | None, stack: AsyncExitStack) -> OpenAIModel:
-    """The model on charter's own engine."""
+async def _on_own_engine(model: str | None, stack: AsyncExitStack) -> OpenAIModel:
+    """A model, or an adapter with its base, on charter's own engine."""
+    if model and (Path(model) / "adapter_config.json").exists():
+        return await _adapter(Path(model), stack)
     spec = await asyncio.to_thread(engine_for, model)
+    digest = await asyncio.to_thread(weights_digest, spec.model)
+    return await _supervised(spec, f"weights:{digest}", stack)
+
+
+async def _supervised(spec: EngineSpec, fingerprint: str, stack: AsyncExitStack) -> OpenAIModel:
+    """The model of an engine that is leased as long as the stack is open."""
     lease = await asyncio.to_thread(acquire, spec, say)
     stack.callback(lease.release)
-    fingerprint = f"weights:{await asyncio.to_thread(weights_digest, spec.model)}"
     return await OpenAIModel(
         lease.url, lease.model_name, tokenizer=spec.model, fingerprint=fingerprint
     ).connect()
 
 
 async def _adapter(adapter: Path, stack: AsyncExitStack) -> OpenAIModel:
-    """An adapter on its base: loaded by a GPU's engine, merged beforehand for a CPU's."""
-    base = _base_of(adapter)
+    """An adapter on its base: loaded by a GPU's engine, merged beforehand for a CPU's.
+
+    Either way its votes are keyed by the base's weights and its own: merging is arithmetic, which
+    another processor may round otherwise.
+    """
+    base = await asyncio.to_thread(model_folder, _base_of(adapter))
+    fingerprint = await asyncio.to_thread(adapter_fingerprint, base, adapter)
     if engine_build() == "cpu":
-        folder = await asyncio.to_thread(model_folder, base)
-        merged = await asyncio.to_thread(merged_model, folder, adapter, say)
-        return await _supervised(str(merged), stack)
-    spec = await asyncio.to_thread(engine_for, base, True)
+        merged = await asyncio.to_thread(merged_model, base, adapter, say)
+        return await _supervised(engine_for(str(merged)), fingerprint, stack)
+    spec = engine_for(str(base), adapter=True)
     lease = await asyncio.to_thread(acquire, spec, say)
     stack.callback(lease.release)
     name = f"adapter-{adapter_digest(adapter)[:16]}"
-    fingerprint = f"weights:{weights_digest(spec.model)}+{name}"
     loader = OpenAIModel(lease.url, lease.model_name, fingerprint=fingerprint)
     await loader.load_adapter(name, adapter)
     await loader.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from judges.engine.cache import cache_folder, locked, make_folder
+from judges.engine.embedded import weights_digest
 from judges.engine.python_process import python_command, run_script
 from judges.errors import ModelError
 
@@ -29,6 +30,14 @@ def adapter_digest(adapter: Path) -> str:
                 f"{adapter / name}: cannot be read ({error.strerror}); did training finish?"
             ) from None
     return found.hexdigest()
+
+
+def adapter_fingerprint(base: Path, adapter: Path) -> str:
+    """What keys the votes of an adapter on its base.
+
+    Raises: ModelError when either is not whole.
+    """
+    return f"weights:{weights_digest(base)}+adapter-{adapter_digest(adapter)[:16]}"
 
 
 def merged_model(base: Path, adapter: Path, progress: Callable[[str], None]) -> Path:

@@ -3,7 +3,7 @@
 The prompts of a pair, in both orders and under several principles, share the instructions, the
 conversation and mostly the completions. Merged at equal tokens they form a tree; a token attends
 to its ancestors and has its depth as position, so each prompt is computed as if it stood alone.
-Measured on 800 human pairs with three principles in two orders: 0.37 of the tokens.
+Measured on 679 human pairs with three principles in two orders: 0.29 of the tokens.
 """
 
 from collections.abc import Sequence

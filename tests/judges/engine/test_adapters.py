@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from judges.engine.adapters import KEPT, _forget_old, adapter_digest, merged_model
+from judges.engine.adapters import (
+    KEPT,
+    _forget_old,
+    adapter_digest,
+    adapter_fingerprint,
+    merged_model,
+)
 from judges.errors import ModelError
 
 
@@ -19,6 +25,19 @@ def test_another_weight_is_another_adapter(tmp_path: Path) -> None:
     one, same = make_adapter(tmp_path / "one"), make_adapter(tmp_path / "same")
     other = make_adapter(tmp_path / "other", b"others")
     assert adapter_digest(one) == adapter_digest(same) != adapter_digest(other)
+
+
+def test_votes_are_keyed_by_the_base_and_the_adapter(tmp_path: Path) -> None:
+    """By their content, not by where they lie, and not by what merging made of them."""
+    bases = []
+    for name, weights in (("base", b"1"), ("moved", b"1"), ("trained", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(weights)
+        bases.append(tmp_path / name)
+    one, other = make_adapter(tmp_path / "one"), make_adapter(tmp_path / "other", b"others")
+    key = adapter_fingerprint(bases[0], one)
+    assert adapter_fingerprint(bases[1], one) == key
+    assert len({key, adapter_fingerprint(bases[2], one), adapter_fingerprint(bases[0], other)}) == 3
 
 
 def test_an_unfinished_run_is_named_as_such(tmp_path: Path) -> None:
