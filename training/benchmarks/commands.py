@@ -15,6 +15,7 @@ def add_benchmarks(verbs: Verbs) -> None:
     _add_encoding(names)
     _add_labels(names)
     _add_heads(names)
+    _add_optimum(names)
 
 
 def _add_encoding(names: Verbs) -> None:
@@ -65,3 +66,15 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-length", type=whole, default=512, help="tokens a text at most (512)")
     parser.add_argument("--states", type=Path, metavar="FILE", help="keep the model's states here")
     parser.add_argument("--seed", type=int, default=0, help="of noise, split and bootstrap (0)")
+
+
+def _add_optimum(names: Verbs) -> None:
+    optimum = add_verb(
+        names,
+        "ppo-optimum",
+        "PPO against the closed-form optimum, on models whose completions can all be listed",
+        later("run_ppo_optimum", HERE),
+    )
+    optimum.add_argument("--seeds", type=whole, default=5, help="seeds from 0 up (5)")
+    optimum.add_argument("--adapters", action="store_true", help="train adapters too")
+    optimum.add_argument("--json", action="store_true", help="print JSON: all numbers")

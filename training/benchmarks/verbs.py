@@ -74,3 +74,17 @@ def _labelled(options: argparse.Namespace) -> list[RankedPrompt]:
         )
         found.append((f"{options.data}:{number}", prompt, first, second, pair.preferred))
     return from_pairs(found)
+
+
+def run_ppo_optimum(options: argparse.Namespace) -> int:
+    """`charter benchmark ppo-optimum`"""
+    from training.ppo.optimum import Problem, as_table, attempts
+
+    told = {"whole": attempts(Problem(), options.seeds, adapters=False)}
+    if options.adapters:
+        told["adapters"] = attempts(Problem(), options.seeds, adapters=True)
+    if options.json:
+        emit(json.dumps({name: [one.told() for one in found] for name, found in told.items()}))
+    else:
+        emit(as_table(told))
+    return 0

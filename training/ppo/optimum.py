@@ -74,7 +74,7 @@ class Problem(Record):
     """Completions a step."""
     steps: int = 120
     """Steps of PPO."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 4e-3
     """First learning rate; it falls to 0."""
     longest: int = 2
     """Longest completion, in tokens."""
@@ -94,6 +94,10 @@ class Attempt(Record):
     best: Objective
     """The optimum."""
 
+    def told(self) -> dict[str, Any]:
+        """Everything, errors included."""
+        return self.model_dump() | {"reward_error": self.reward_error, "kl_error": self.kl_error}
+
     @property
     def reward_error(self) -> float:
         """Relative error of the expected reward."""
@@ -103,6 +107,26 @@ class Attempt(Record):
     def kl_error(self) -> float:
         """Relative error of the KL divergence."""
         return abs(self.found.kl - self.best.kl) / self.best.kl
+
+
+def tiny_policy(seed: int, vocabulary: int, spread: float = 0.3) -> Any:
+    """A random language model of a few thousand weights; a larger spread makes it surer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    shape = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        initializer_range=spread,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    return LlamaForCausalLM(shape).float()
 
 
 def attempt(problem: Problem, seed: int, policy: Any, lora: Any | None = None) -> Attempt:
@@ -156,3 +180,29 @@ def attempt(problem: Problem, seed: int, policy: Any, lora: Any | None = None) -
         found=objective_of(after, reference_N, rewards_N),
         best=best_objective(reference_N, rewards_N, problem.beta),
     )
+
+
+def attempts(problem: Problem, seeds: int, adapters: bool) -> list[Attempt]:
+    """One attempt a seed, all weights trained, or adapters of rank 4."""
+    lora = None
+    if adapters:
+        from peft import LoraConfig
+
+        lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    return [
+        attempt(problem, seed, tiny_policy(seed, problem.vocabulary), lora) for seed in range(seeds)
+    ]
+
+
+def as_table(told: dict[str, list[Attempt]]) -> str:
+    """What was found beside the optimum, a line a seed."""
+    lines = ["trained   seed  reward: ref   PPO    best   error   KL: PPO   best   error"]
+    for name, found in told.items():
+        for one in found:
+            lines.append(
+                f"{name:9} {one.seed:4}  {one.start.reward:11.4f} {one.found.reward:.4f} "
+                f"{one.best.reward:.4f} {one.reward_error:6.2%}  {one.found.kl:8.4f} "
+                f"{one.best.kl:.4f} {one.kl_error:6.2%}"
+            )
+    worst = [max(one.reward_error, one.kl_error) for found in told.values() for one in found]
+    return "\n".join([*lines, f"largest error of {len(worst)} runs: {max(worst):.2%}"])

@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from judges.errors import ModelError
+from judges.errors import ConfigError, ModelError
 from judges.model import Completion, Failure, ModelPrompt, Sampling
+from judges.models.http_retry import RequestRefused, RetryPolicy
 from judges.models.openai import OpenAIModel
 from training.online.draws import seed_for
 from training.online.prompts import Prompt
 from training.online.waiting import Patience
 from training.ppo.rollout import Drawing, Written, cut_at_end
+
+RETRY = RetryPolicy(attempts=2)
+"""Of one request; beyond it the step waits, with longer pauses."""
 
 
 class ServerSampler:
@@ -47,7 +51,8 @@ class ServerSampler:
         """A completion for each prompt; None for one that the server refuses to answer.
 
         The server is waited for; when it comes back, it is given the adapter again.
-        Raises: ModelError when it stays away beyond the patience.
+        Raises: ModelError when it stays away beyond the patience; ConfigError when it cannot be
+        used at all.
         """
         if self._accelerator.is_main_process:
             self._policy.save_pretrained(str(self._folder / f"step-{step}"))
@@ -72,7 +77,12 @@ class ServerSampler:
     async def _draw_once(self, prompts: Sequence[Prompt], step: int) -> list[Written | None]:
         name = await self._load(step)
         model = OpenAIModel(
-            self._url, name, tokenizer=self._tokenizer, fingerprint=name, transport="token_ids"
+            self._url,
+            name,
+            tokenizer=self._tokenizer,
+            fingerprint=name,
+            transport="token_ids",
+            retry=RETRY,
         )
         try:
             await model.connect()
@@ -82,10 +92,16 @@ class ServerSampler:
 
     async def _load(self, step: int) -> str:
         name = f"{self._prefix}-{step}"
-        loader = OpenAIModel(self._url, None, fingerprint=name)
+        loader = OpenAIModel(self._url, None, fingerprint=name, retry=RETRY)
         try:
             if self._accelerator.is_main_process:
                 await loader.load_adapter(name, self._folder / f"step-{step}")
+        except RequestRefused as error:
+            raise ConfigError(
+                f"the vLLM server does not load the adapter: {error} · start it with "
+                "--enable-lora, --max-lora-rank and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on this "
+                "file system"
+            ) from error
         finally:
             await loader.close()
         self._accelerator.wait_for_everyone()
@@ -96,7 +112,7 @@ class ServerSampler:
     async def _unload_old(self, current: str | None) -> None:
         if self._loaded in (None, current) or not self._accelerator.is_main_process:
             return
-        loader = OpenAIModel(self._url, None, fingerprint="")
+        loader = OpenAIModel(self._url, None, fingerprint="", retry=RETRY)
         try:
             await loader.unload_adapter(str(self._loaded))
         except ModelError:
@@ -146,7 +162,7 @@ class ServerSampler:
     def _written(self, completion: Completion) -> Written:
         cut = cut_at_end(completion.token_ids, self._drawing.eos_token_ids)
         if completion.finish_reason == "stop" and not cut.finished:
-            raise ModelError(
+            raise ConfigError(
                 f"{self._url}: a completion stopped, but its last token "
                 f"{completion.token_ids[-1:]} is no end of text of this model; serve the model "
                 "that is trained, without extra stop strings"

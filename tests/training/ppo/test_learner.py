@@ -20,6 +20,7 @@ from training.ppo.optimum import (
     best_objective,
     completion_logprobs,
     objective_of,
+    tiny_policy,
 )
 from training.ppo.rollout import Drawing, TransformersSampler
 from training.ppo.settings import Clipping, Optimisation, Shaping, ValueModel
@@ -202,7 +203,7 @@ def test_the_closed_form_is_the_best_there_is() -> None:
 
 @pytest.mark.slow
 def test_ppo_finds_the_known_optimum() -> None:
-    found = attempt(Problem(), 0, tiny_llama(vocabulary=6))
+    found = attempt(Problem(), 0, tiny_policy(0, vocabulary=6))
     assert found.reward_error < 0.02
     assert found.kl_error < 0.02
     assert found.best.reward - found.start.reward > 0.1
