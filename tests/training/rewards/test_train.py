@@ -119,8 +119,17 @@ def test_each_principle_has_a_head_of_its_own_and_scopes_are_read_off_the_prompt
     assert "Water" in TEXTS[best[1]]
 
 
-def test_interrupted_run_goes_on_with_the_same_losses(recipe: RewardRecipe, tmp_path: Path) -> None:
-    given = change(recipe, lora={"r": 4, "alpha": 8})
+@pytest.mark.parametrize(
+    ("changes", "weights"),
+    [
+        pytest.param({"lora": {"r": 4}}, "adapter_model.safetensors", id="adapter"),
+        pytest.param({"frozen": True}, "model.safetensors", id="heads alone"),
+    ],
+)
+def test_interrupted_run_goes_on_with_the_same_losses(
+    recipe: RewardRecipe, tmp_path: Path, changes: dict[str, Any], weights: str
+) -> None:
+    given = change(recipe, **changes)
     whole = change(given, output=tmp_path / "whole")
     train_reward(whole, message=silent)
 
@@ -134,7 +143,6 @@ def test_interrupted_run_goes_on_with_the_same_losses(recipe: RewardRecipe, tmp_
     train_reward(given, resume=True, message=said.append)
     assert said == [f"{given.output}: going on from the checkpoint of step 4"]
     assert metrics(given) == metrics(whole)
-    weights = "adapter_model.safetensors"
     assert (given.output / weights).read_bytes() == (whole.output / weights).read_bytes()
 
 
