@@ -48,6 +48,7 @@ def make_network(folder: Path, heads: int, pad_id: int, seed: int, dtype: str = 
     from transformers import AutoModelForSequenceClassification
     from transformers import logging as library_logging
 
+    library_logging.disable_progress_bar()
     before = library_logging.get_verbosity()
     library_logging.set_verbosity_error()  # that the heads are new is no news
     try:
@@ -94,7 +95,9 @@ def load_network(folder: Path, dtype: str = "float32") -> Any:
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
+    from transformers import logging as library_logging
 
+    library_logging.disable_progress_bar()
     kind = getattr(torch, dtype)
     try:
         if not (folder / "adapter_config.json").exists():

@@ -42,8 +42,8 @@ class RewardTrainer(WatchedTrainer, Trainer):
         heads = p_BHNN.shape[1]
         present_BN = inputs["place"] >= 0
         reward_BHN = output_SH[inputs["place"].clamp(min=0), :heads].movedim(-1, 1)
-        # Where it is not known whether a principle applies, its labels count in full.
-        weight_BH = torch.nan_to_num(applies_BH, nan=1.0)
+        # Where it is not known whether a principle applies, nothing is learnt of it.
+        weight_BH = torch.nan_to_num(applies_BH, nan=0.0)
         ranking = ranking_loss(reward_BHN, p_BHNN, weight_BH)
         loss = ranking + self.centring * centring_loss(reward_BHN, present_BN)
         if self.scope_heads:

@@ -126,3 +126,13 @@ def test_states_are_kept_and_too_long_texts_left_out(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="no pair of completions within 3 tokens"):
         read_states(prompts, str(model), 3)
+
+
+@pytest.mark.slow
+def test_encoding_once_gives_the_gradient_of_encoding_pair_by_pair(tmp_path: Path) -> None:
+    from training.benchmarks.reward_encoding import benchmark_reward_encoding
+
+    found = benchmark_reward_encoding(str(make_policy(tmp_path / "model")), 4, 12, repeats=1)
+    assert found["gradients_apart"] < 0.02
+    assert found["tokens"]["pairwise"] == 3 * found["tokens"]["once"]
+    assert found["pairs"] == 6
