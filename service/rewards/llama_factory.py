@@ -27,6 +27,21 @@ class LlamaFactoryRequest(BaseModel):
     """Of its own reward models; not used here."""
 
 
+class LlamaFactoryAnswer(BaseModel):
+    """What LLaMA-Factory's client reads."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    """Made of the request."""
+    object: str
+    """Always `score.evaluation`."""
+    model: str
+    """As in the request."""
+    scores: list[float]
+    """One for each message."""
+
+
 def read_request(
     request: LlamaFactoryRequest, separator: str = "", ends: Sequence[str] = ()
 ) -> list[Sample]:

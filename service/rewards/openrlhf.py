@@ -28,6 +28,19 @@ class OpenRlhfRequest(BaseModel):
     """The label of each query, or null."""
 
 
+class OpenRlhfAnswer(BaseModel):
+    """What OpenRLHF's client reads."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    rewards: list[float]
+    """One for each query."""
+    scores: list[float]
+    """The same, for dynamic filtering: 0 to 1."""
+    extra_logs: dict[str, list[float]]
+    """Logged by the trainer; `charter_stop` is 1 when the run should stop."""
+
+
 def read_request(
     request: OpenRlhfRequest, separator: str = "", ends: Sequence[str] = ()
 ) -> list[Sample]:

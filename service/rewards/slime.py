@@ -28,6 +28,17 @@ class SlimeRequest(BaseModel):
     """The right answer, if the data has one."""
 
 
+class SlimeAnswer(BaseModel):
+    """What slime's client reads with `?reply=object`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    score: float | None
+    """The reward; null only with `?unscored=null`."""
+    charter_stop: float
+    """1 when the run should stop."""
+
+
 def read_request(request: SlimeRequest) -> Sample:
     """The sample of a call. Raises: DataError for a prompt that is no conversation."""
     label = request.label

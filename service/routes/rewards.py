@@ -58,7 +58,7 @@ class RewardsAnswer(Record):
     """Mean reward of the run so far."""
 
 
-@router.post("/v1/rewards")
+@router.post("/v1/rewards", response_model=RewardsAnswer)
 async def rewards(
     asked: RewardsRequest, request: Request, at: AtAddress, service: Running, access: Labeller
 ) -> Response:
@@ -77,7 +77,7 @@ async def rewards(
     return _answer(RewardsAnswer(rewards=found, stop=stop, run_mean=mean).model_dump(), stop)
 
 
-@router.post("/adapters/openrlhf/get_reward")
+@router.post("/adapters/openrlhf/get_reward", response_model=openrlhf.OpenRlhfAnswer)
 async def openrlhf_get_reward(
     asked: openrlhf.OpenRlhfRequest,
     request: Request,
@@ -95,7 +95,7 @@ async def openrlhf_get_reward(
     return _answer(openrlhf.write_reply(values, bool(stop)), stop)
 
 
-@router.post("/adapters/slime")
+@router.post("/adapters/slime", response_model=float | slime.SlimeAnswer | None)
 async def slime_reward(
     asked: slime.SlimeRequest,
     request: Request,
@@ -113,7 +113,10 @@ async def slime_reward(
     return _answer(slime.write_reply(value, bool(stop), reply == "object"), stop)
 
 
-@router.post("/adapters/llamafactory/v1/score/evaluation")
+@router.post(
+    "/adapters/llamafactory/v1/score/evaluation",
+    response_model=llama_factory.LlamaFactoryAnswer,
+)
 async def llamafactory_score(
     asked: llama_factory.LlamaFactoryRequest,
     request: Request,
@@ -131,7 +134,7 @@ async def llamafactory_score(
     return _answer(llama_factory.write_reply(asked, values), stop)
 
 
-@router.post("/adapters/nemo-gym/verify")
+@router.post("/adapters/nemo-gym/verify", response_model=dict[str, Any])
 async def nemo_gym_verify(
     body: dict[str, Any], request: Request, at: AtAddress, service: Running, access: Labeller
 ) -> Response:
@@ -144,7 +147,7 @@ async def nemo_gym_verify(
     return _answer(nemo_gym.write_verify(body, found, bool(stop)), stop)
 
 
-@router.post("/adapters/nemo-gym/compare")
+@router.post("/adapters/nemo-gym/compare", response_model=dict[str, Any])
 async def nemo_gym_compare(
     asked: nemo_gym.CompareRequest, at: AtAddress, service: Running, access: Labeller
 ) -> Response:
