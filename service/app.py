@@ -1,7 +1,7 @@
 """The application: what it holds, what it answers, what runs beside it. Nothing is global."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -19,10 +19,21 @@ from service.judging.pool import JudgePool
 from service.library import Library
 from service.metrics import Metrics
 from service.rewards.reward_desk import rewarding
-from service.routes import batches, constitutions, files, health, judging, reviews, rewards, runs
+from service.routes import (
+    batches,
+    constitutions,
+    files,
+    health,
+    judging,
+    reviews,
+    rewards,
+    runs,
+    training_jobs,
+)
 from service.settings import Settings
 from service.storage.database import open_service_database, service_url, votes_url
 from service.tracing import Tracing, open_tracing
+from service.training_jobs.beside import train_beside
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -33,6 +44,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     reviews.router,
     files.router,
     batches.router,
+    training_jobs.router,
 )
 """Every address that the service answers."""
 
@@ -48,7 +60,7 @@ async def _key_uses(service: Service) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _judging(service: Service) -> AsyncIterator[None]:
+async def run_judging(service: Service) -> AsyncIterator[None]:
     """The judging loop, with the judges opened on it."""
     service.loop.start()
     opening = service.loop.submit(service.pool.open_for_ever())
@@ -61,10 +73,11 @@ async def _judging(service: Service) -> AsyncIterator[None]:
 
 
 WORKERS: tuple[Worker, ...] = (
-    _judging,
+    run_judging,
     _key_uses,
     rewarding,
     work_on_batches,
+    train_beside,
 )
 """What runs beside the requests, entered in order and left in reverse before the stores close."""
 
@@ -80,9 +93,12 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-def create_app(settings: Settings, *, tracing: Tracing | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, workers: Sequence[Worker] = (), *, tracing: Tracing | None = None
+) -> FastAPI:
     """The service under these settings; its stores are opened now, its judges when it starts.
 
+    Whatever `workers` do, they do it beside the requests, as those of every service.
     Raises: ConfigError, DataError for stores that cannot be opened.
     """
     service = open_service(settings, tracing or open_tracing(settings))
@@ -93,7 +109,7 @@ def create_app(settings: Settings, *, tracing: Tracing | None = None) -> FastAPI
             stack.callback(service.tracing.close)
             stack.callback(service.votes.close)
             stack.callback(service.database.dispose)
-            for worker in WORKERS:
+            for worker in (*WORKERS, *workers):
                 await stack.enter_async_context(worker(service))
             yield
             service.draining = True

@@ -7,8 +7,9 @@ HERE = "service.verbs"
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add serve and keys to the command line."""
+    """Add serve, worker and keys to the command line."""
     _add_serve(verbs)
+    _add_worker(verbs)
     _add_keys(verbs)
     _add_benchmark(verbs)
 
@@ -25,6 +26,31 @@ def _add_serve(verbs: Verbs) -> None:
         default=[],
         metavar="NAME",
         help="a judge that requests may name; repeatable, the first is the usual one (default)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole,
+        metavar="N",
+        help="work on batches in so many processes of their own (in this one); needs PostgreSQL",
+    )
+
+
+def _add_worker(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "worker",
+        "Work on the service's batches, beside other processes",
+        later("run_worker", HERE),
+    )
+    parser.add_argument(
+        "--judge",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a judge that batches may name; the same as the service's (default)",
+    )
+    parser.add_argument(
+        "--parent", type=int, metavar="PID", help="end when this process is no longer the parent"
     )
 
 

@@ -57,6 +57,12 @@ class Settings(Record):
     """Whether to send OpenTelemetry traces; where to is told by OpenTelemetry's own variables."""
     workers: Annotated[int, Field(ge=0)] = 4
     """Parts of batches that this process works on at once; 0 leaves them to other processes."""
+    training_cpu_slots: Annotated[int, Field(ge=0)] = 1
+    """Training jobs that run at once on this machine's CPU."""
+    training_gpu_slots: Annotated[int, Field(ge=0)] = 1
+    """Training jobs that run at once on this machine's GPUs; none where it has no GPU."""
+    training_models: Path | None = None
+    """A folder of models that every tenant's recipes may name; else only their own."""
 
 
 VARIABLES = {
@@ -79,6 +85,9 @@ VARIABLES = {
     "log_json": "CHARTER_LOG_JSON",
     "traces": "CHARTER_TRACES",
     "workers": "CHARTER_WORKERS",
+    "training_cpu_slots": "CHARTER_TRAINING_CPU_SLOTS",
+    "training_gpu_slots": "CHARTER_TRAINING_GPU_SLOTS",
+    "training_models": "CHARTER_TRAINING_MODELS",
 }
 
 

@@ -1,6 +1,7 @@
 """What `charter serve` and `charter keys` do."""
 
 import argparse
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from judges.errors import ConfigError
 from judges.progress import say
 from judges.verbs import emit
 from service.access import is_loopback
-from service.app import create_app
+from service.app import Worker, create_app
+from service.batches.processes import keep_workers, refuse_file, work_until_stopped
 from service.context import Service
 from service.keys import create_key, list_keys, revoke_key, rotate_key
 from service.logs import set_up_logs
@@ -26,8 +28,14 @@ from service.storage.database import open_service_database, service_url
 def run_serve(options: argparse.Namespace) -> int:
     """`charter serve`"""
     settings = _settings(options)
-    app = create_app(settings)
+    beside: list[Worker] = []
+    if options.workers:
+        settings = settings.model_copy(update={"workers": 0})
+        beside.append(lambda service: keep_workers(options.workers, service.settings.judges))
+    app = create_app(settings, beside)
     service: Service = app.state.service
+    if options.workers:
+        refuse_file(service)
     if settings.keys_required and not _has_key(service.database):
         raise ConfigError(
             f"--host {options.host} · serves other machines, and no API key can be used · run "
@@ -35,6 +43,17 @@ def run_serve(options: argparse.Namespace) -> int:
         )
     set_up_logs(settings.log_json)
     return serve(app, options.host, options.port)
+
+
+def run_worker(options: argparse.Namespace) -> int:
+    """`charter worker`"""
+    settings = _settings(options)
+    if not settings.workers:  # said to the service, whose work this process does
+        usual = Settings.model_fields["workers"].default
+        settings = settings.model_copy(update={"workers": usual})
+    set_up_logs(settings.log_json)
+    asyncio.run(work_until_stopped(settings, options.parent))
+    return 0
 
 
 def serve(app: FastAPI, host: str, port: int) -> int:
@@ -74,7 +93,7 @@ class _Server(uvicorn.Server):
 def _settings(options: argparse.Namespace) -> Settings:
     settings = read_settings()
     update: dict[str, object] = {}
-    if not is_loopback(options.host):
+    if not is_loopback(getattr(options, "host", "localhost")):
         update["keys_required"] = True
     if options.judge:
         update["judges"] = tuple(options.judge)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from judges.errors import CharterError, ConstitutionError, DataError
+from judges.errors import CharterError, ConstitutionError, DataError, ModelError
 from judges.items import first_problem
 from judges.jsonl import dump_line
 from judges.records import Item
@@ -21,8 +21,8 @@ from service.judging.requests import SINGLE
 from service.judging.tasks import REQUESTS, Task
 
 ENDPOINTS = {f"/v1/{verb}": verb for verb in REQUESTS}
-TRIES = 3
-"""How often a line is asked whose engine failed, while others of its part are answered."""
+RETRY_AFTER_S = (1.0, 5.0, 20.0)
+"""Waits before a line is asked again whose engine failed, while others of its part are answered."""
 
 
 @dataclass
@@ -43,16 +43,22 @@ class _Alike:
 
 
 async def judge_lines(
-    service: Service, tenant: str, lines: Sequence[BatchLine], digests: Mapping[str, str]
+    service: Service,
+    tenant: str,
+    lines: Sequence[BatchLine],
+    digests: Mapping[str, str],
+    *,
+    for_good: bool = False,
 ) -> Judged:
     """A result or a fault for each line.
 
-    Raises: ModelError when the engine is gone: nothing is known of the lines then.
+    Raises: ModelError when the judge answers nothing: it is away, and the lines are not at fault.
+    `for_good`: it has been so for long, and they are told as faults.
     """
     judged = Judged()
     groups = await asyncio.to_thread(_sort, service, tenant, lines, digests, judged)
     for group in groups:
-        await _judge(service, group, Turn("batch", tenant), judged)
+        await _judge(service, group, Turn("batch", tenant), judged, for_good=for_good)
     return judged
 
 
@@ -116,21 +122,31 @@ def _task(
     return tasks[known]
 
 
-async def _judge(service: Service, group: _Alike, turn: Turn, judged: Judged) -> None:
+async def _judge(
+    service: Service, group: _Alike, turn: Turn, judged: Judged, *, for_good: bool
+) -> None:
     waiting = dict(zip((line.number for line in group.lines), group.items, strict=True))
-    names = {line.number: line.custom_id for line in group.lines}
-    for attempt in range(TRIES):
+    failed: dict[int, dict[str, Any]] = {}
+    for wait in (0.0, *RETRY_AFTER_S):
+        await asyncio.sleep(wait)
         told = await service.desk.batch(group.task, list(waiting.values()), turn)
+        failed = {}
         for number, line in zip(list(waiting), told, strict=True):
-            if line["status"] != "error":
+            if line["status"] == "error":
+                failed[number] = line
+            else:
                 judged.results[number] = line
                 del waiting[number]
-            elif attempt == TRIES - 1:
-                reason, detail = line.get("reason"), line.get("detail")
-                words = f"line {number}: the judge failed {TRIES} times: {detail or reason}"
-                judged.faults[number] = BadLine(reason or "engine_error", words, names[number])
-        if not waiting:
+        if not failed:
             return
+    if len(failed) == len(group.lines) and not for_good:
+        detail = next(iter(failed.values())).get("detail")
+        raise ModelError(f"the judge answers nothing: {detail}")
+    names = {line.number: line.custom_id for line in group.lines}
+    for number, line in failed.items():
+        reason = str(line.get("reason") or "engine_error")
+        words = f"line {number}: the judge failed again and again: {line.get('detail') or reason}"
+        judged.faults[number] = BadLine(reason, words, names[number])
 
 
 def counts_of(judged: Judged) -> Counts:

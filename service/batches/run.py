@@ -20,6 +20,8 @@ from service.jobs.worker import Settle
 QUEUE = "batch"
 MOST_LOSSES = 10
 """A part that this many workers vanished with is given up: it may be what ends them."""
+MOST_ATTEMPTS = 30
+"""By then a part's judge has answered nothing for half an hour, or nothing to these very lines."""
 MOST_LINES = 20_000_000
 
 
@@ -89,7 +91,13 @@ class BatchRunner:
         else:
             folder = self.folder(held.job.id)
             digests = await asyncio.to_thread(folder.resolved_constitutions)
-            told = await judge_lines(self.service, held.job.tenant, lines, digests)
+            told = await judge_lines(
+                self.service,
+                held.job.tenant,
+                lines,
+                digests,
+                for_good=held.attempt >= MOST_ATTEMPTS,
+            )
             judged.results, judged.faults = told.results, judged.faults | told.faults
         done = await asyncio.to_thread(self._write, held, judged, lines)
         return lambda: complete(self.engine, held, done)

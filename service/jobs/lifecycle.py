@@ -169,6 +169,27 @@ def cancel_job(engine: Engine, tenant: str, queue: str, job: str) -> Job | None:
     return find_job(engine, tenant, queue, job)
 
 
+def reopen_job(engine: Engine, tenant: str, queue: str, job: str) -> Job | None:
+    """The job, which is worked on again if it had failed or was cancelled; None: no such job."""
+    again = (
+        jobs.c.id == job,
+        jobs.c.tenant == tenant,
+        jobs.c.queue.like(f"{queue}%"),
+        jobs.c.phase == "over",
+        jobs.c.outcome.in_(("failed", "cancelled")),
+    )
+    nothing = dict.fromkeys(("outcome", "note", "over_at", "finishing_at", "cancelling_at"))
+    with database_errors(engine), writing(engine) as connection:
+        opened = connection.execute(update(jobs).where(*again).values(phase="work", **nothing))
+        if opened.rowcount:
+            connection.execute(
+                update(tasks)
+                .where(tasks.c.job_id == job)
+                .values(state="waiting", lease_until=None, losses=0)
+            )
+    return find_job(engine, tenant, queue, job)
+
+
 def expire_jobs(engine: Engine) -> int:
     """How many jobs were stopped because their time is over."""
     with database_errors(engine), writing(engine) as connection:

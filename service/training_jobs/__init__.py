@@ -1,0 +1,1 @@
+"""Training jobs: recipes run by `charter train`, in processes that outlive the service."""
