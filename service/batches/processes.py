@@ -16,6 +16,7 @@ from service.app import open_service, run_judging
 from service.batches.beside import work_on_batches
 from service.context import Service
 from service.settings import Settings
+from service.tracing import open_tracing
 
 RESTART_S = 1.0
 
@@ -26,7 +27,7 @@ async def work_until_stopped(settings: Settings, parent: int | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    service = open_service(settings)
+    service = open_service(settings, open_tracing(settings))
     async with AsyncExitStack() as stack:
         stack.callback(service.votes.close)
         stack.callback(service.database.dispose)
