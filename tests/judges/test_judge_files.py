@@ -35,6 +35,10 @@ url = "https://elsewhere"
 transport = "sampled"
 samples = 16
 
+[trained]
+transport = "reward"
+reward_model = "runs/reward-model"
+
 [biased]
 transport = "fake"
 fake = {position_bias = 50, failure_rates = {refused = 0.1}}
@@ -62,9 +66,10 @@ def test_the_environment_defines_default(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "judges.toml").write_text(EVERY_KEY)
     judges = read_judges()
-    assert sorted(judges) == ["biased", "counted", "default", "fake", "strict"]
+    assert sorted(judges) == ["biased", "counted", "default", "fake", "strict", "trained"]
     assert (judges["counted"].transport, judges["counted"].samples) == ("sampled", 16)
-    strict = judges["strict"].model_dump(exclude={"fake", "samples"})
+    strict = judges["strict"].model_dump(exclude={"fake", "samples", "reward_model"})
+    assert judges["trained"].reward_model == Path("runs/reward-model")
     assert strict == {
         "url": "http://localhost:8000",
         "model": "my/model",
