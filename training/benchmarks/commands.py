@@ -16,6 +16,7 @@ def add_benchmarks(verbs: Verbs) -> None:
     _add_labels(names)
     _add_heads(names)
     _add_optimum(names)
+    _add_methods(names)
 
 
 def _add_encoding(names: Verbs) -> None:
@@ -58,6 +59,30 @@ def _add_heads(names: Verbs) -> None:
     heads.add_argument("--factor", type=float, default=8.0, help="of each weight in turn (8)")
     heads.add_argument("--draws", type=whole, default=4, help="draws of the split (4)")
     _add_shared(heads)
+
+
+def _add_methods(names: Verbs) -> None:
+    methods = add_verb(
+        names,
+        "preference-methods",
+        "SFT, DPO and its kin on the same pairs: rules won, KL, sanity on held-out prompts",
+        later("run_preference_methods", HERE),
+    )
+    methods.add_argument(
+        "--preferences", type=Path, required=True, metavar="P", help="pairs, as of `charter demo`"
+    )
+    methods.add_argument("--out", type=Path, required=True, help="folder of runs and results")
+    methods.add_argument("--methods", nargs="+", metavar="NAME", default=[], help="which (all)")
+    methods.add_argument("--model", default="embedded", help="model folder (embedded)")
+    methods.add_argument("--seeds", type=whole, default=2, help="runs of each (2)")
+    methods.add_argument("--steps", type=whole, default=16, help="steps of four pairs (16)")
+    methods.add_argument("--learning-rate", type=float, default=2e-4, help="of all (2e-4)")
+    methods.add_argument(
+        "--noise",
+        type=float,
+        metavar="RIGHT",
+        help="soft, hard, clamped labels of a judge right so",
+    )
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from judges.cards.labelled import read_labelled
 from judges.constitutions.files import load_constitution
+from judges.errors import ConfigError
 from judges.preferences import read_rankings
 from judges.records import Message
 from judges.verbs import emit
@@ -34,6 +35,29 @@ def run_reward_labels(options: argparse.Namespace) -> int:
     )
     told = benchmark_reward_labels(stated, options.right, options.draws, options.seed)
     emit(json.dumps(told, indent=2))
+    return 0
+
+
+def run_preference_methods(options: argparse.Namespace) -> int:
+    """`charter benchmark preference-methods`"""
+    from training.benchmarks.preference_methods import METHODS, benchmark_methods, dump
+
+    unknown = [name for name in options.methods if name not in METHODS]
+    if unknown:
+        raise ConfigError(f"--methods {unknown[0]}: use {', '.join(map(repr, METHODS))}")
+    if options.noise is not None and not 0.5 < options.noise < 1:
+        raise ConfigError(f"--noise is {options.noise}; use a share above 0.5 and below 1")
+    told = benchmark_methods(
+        options.preferences,
+        options.out,
+        options.methods or list(METHODS),
+        options.seeds,
+        options.steps,
+        options.learning_rate,
+        options.noise,
+        options.model,
+    )
+    emit(dump(told))
     return 0
 
 

@@ -25,7 +25,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # tokenizers raises plain Exceptions
         raise ModelError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
     if not tokenizer.chat_template:
         raise ModelError(

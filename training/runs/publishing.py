@@ -5,19 +5,33 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from training.runs.processes import Processes
+
 NOT_PUBLISHED = ("README.md", "training_args.bin")
 """TRL's generic card and a pickle; both name folders of this machine."""
 
 
-def publish(save: Callable[[str], None], folder: Path, model: str) -> None:
+def publish(
+    save: Callable[[str], None], folder: Path, model: str, processes: Processes | None = None
+) -> None:
     """Save a model into a run folder, its config file last, so that it is there whole or not.
 
+    All processes save, since each may hold a part of the weights; the first puts them in place.
     An adapter names its base as the recipe does: the folder of this machine means nothing on
     another.
     """
+    processes = processes or Processes("cpu")
     unfinished = folder / ".model"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    if processes.is_main:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    processes.wait()
     save(str(unfinished))
+    processes.wait()
+    if processes.is_main:
+        _put_in_place(unfinished, folder, model)
+
+
+def _put_in_place(unfinished: Path, folder: Path, model: str) -> None:
     adapter = unfinished / "adapter_config.json"
     if adapter.exists():
         config = {**json.loads(adapter.read_text("utf-8")), "base_model_name_or_path": model}

@@ -15,7 +15,7 @@ or a number that is none end as errors that say what to do.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from judges.jsonl import replacing
 from judges.progress import say
 from judges.records import Record
 from training.runs.manifest import Manifest, make_manifest
+from training.runs.processes import Processes
 from training.runs.recipe import DataUsed, RunRecipe
 from training.runs.run_folder import RunFolder
 from training.runs.stops import clear_stops
@@ -75,12 +76,18 @@ class Run:
     """A claimed run: where its model goes, and from which checkpoint it goes on."""
 
     def __init__(
-        self, manifest: Manifest, folder: RunFolder, progress: Progress, message: Message
+        self,
+        manifest: Manifest,
+        folder: RunFolder,
+        progress: Progress,
+        message: Message,
+        processes: Processes | None = None,
     ) -> None:
         self.manifest = manifest
         self.folder = folder
+        self.processes = processes or Processes(manifest.hardware.device)
         self.progress = progress
-        self.message = message
+        self.message = message if self.processes.is_main else _nobody_listens
         self.checkpoint: tuple[int, Path] | None = None
         """Step and folder of the checkpoint to go on from."""
         self.steps_done = 0
@@ -89,11 +96,13 @@ class Run:
 
     def find_checkpoint(self) -> None:
         """Find the last whole checkpoint, and drop the metrics of what came after it."""
-        self.checkpoint = self.folder.last_checkpoint(self.message)
+        if self.processes.is_main:
+            self.checkpoint = self.folder.last_checkpoint(self.message)
+            self.folder.cut_metrics(self.checkpoint[0] if self.checkpoint else 0)
+        self.checkpoint = self.processes.share(self.checkpoint)
         if self.checkpoint:
             step = self.checkpoint[0]
             self.message(f"{self.folder.path}: going on from the checkpoint of step {step}")
-        self.folder.cut_metrics(self.checkpoint[0] if self.checkpoint else 0)
 
     def finished(self, kind: type[S]) -> S | None:
         """The summary of a run that is done already; None while there is work left."""
@@ -104,6 +113,8 @@ class Run:
 
     def log(self, step: int, total: int, metrics: dict[str, Any]) -> None:
         """One line of metrics.jsonl, and progress when it holds the loss of a step."""
+        if not self.processes.is_main:
+            return
         self.folder.append_metrics({"step": step, **metrics})
         for watch in self._watchers:
             watch(step, metrics)
@@ -142,7 +153,7 @@ class Run:
         """Put the trained model into the run folder."""
         from training.runs.publishing import publish
 
-        publish(trainer.save_model, self.folder.path, self.manifest.recipe["model"])
+        publish(trainer.save_model, self.folder.path, self.manifest.recipe["model"], self.processes)
 
     def finish(self, kind: type[S], **fields: Any) -> S:
         """Write the summary: the run is done. Losses, steps and time are filled in."""
@@ -156,8 +167,10 @@ class Run:
             "seconds": round(time.monotonic() - self._start, 1),
         }
         summary = kind(**{**known, **fields})
-        with replacing(self.folder.summary) as file:
-            file.write(summary.model_dump_json(indent=2).encode())
+        if self.processes.is_main:
+            with replacing(self.folder.summary) as file:
+                file.write(summary.model_dump_json(indent=2).encode())
+        self.processes.wait()
         return summary
 
 
@@ -170,7 +183,7 @@ def open_run(
     progress: Progress = no_progress,
     message: Message = say,
 ) -> Iterator[Run]:
-    """A run of this recipe on this data, for this process alone.
+    """A run of this recipe on this data, for this process (or the processes launched with it).
 
     Raises: DataError for a run folder that cannot be used, or a full disk; ConfigError for
     resuming another run; ModelError when memory is full or the loss is no longer a number.
@@ -178,15 +191,22 @@ def open_run(
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     manifest = make_manifest(recipe, data)
-    with (
-        RunFolder.claim(recipe.output, manifest, resume=resume) as folder,
-        clear_stops(folder, recipe),
-    ):
-        run = Run(manifest, folder, progress, message)
-        if not folder.summary.exists():
+    processes = Processes(manifest.hardware.device)
+    with ExitStack() as stack:
+        folder = RunFolder(recipe.output)
+        if processes.is_main:
+            claim = RunFolder.claim(recipe.output, manifest, resume=resume)
+            folder = stack.enter_context(claim)
+        stack.enter_context(clear_stops(folder, recipe))
+        run = Run(manifest, folder, progress, message, processes)
+        if not processes.share(folder.summary.exists()):
             run.find_checkpoint()
             quieten_libraries()
         yield run
+
+
+def _nobody_listens(_text: str) -> None:
+    """What the other processes of a run say."""
 
 
 def quieten_libraries() -> None:
