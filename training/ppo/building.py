@@ -8,7 +8,7 @@ import torch
 
 from judges.engine.command import EngineSpec
 from judges.engine.lease import acquire
-from judges.errors import ModelError
+from judges.errors import ConfigError, ModelError
 from judges.policies import model_folder
 from training.ppo.accelerating import make_accelerator
 from training.ppo.actor_critic import make_actor_critic
@@ -31,6 +31,7 @@ def build_learner(recipe: PpoRecipe, hardware: Hardware) -> tuple[Learner, Any]:
     folder = model_folder(recipe.model)
     tokenizer = load_tokenizer(folder)
     accelerator = make_accelerator(hardware.device, bfloat16=hardware.bfloat16)
+    _refuse_sharding(accelerator)
     frozen = recipe.lora is not None and hardware.bfloat16
     policy = _load_policy(folder, torch.bfloat16 if frozen else torch.float32)
     policy.to(accelerator.device)
@@ -89,6 +90,16 @@ def end_token_ids(policy: Any, tokenizer: Any) -> tuple[int, ...]:
     told = getattr(policy.generation_config, "eos_token_id", None)
     ids = set(told if isinstance(told, list) else [told]) | {tokenizer.eos_token_id}
     return tuple(sorted(i for i in ids if i is not None))
+
+
+def _refuse_sharding(accelerator: Any) -> None:
+    """Completions are drawn by the whole model in each process."""
+    kind = accelerator.distributed_type.value
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
+        raise ConfigError(
+            f"accelerate is set to {kind}, but PPO needs the whole policy in each process to draw "
+            "completions; use deploy/accelerate/ddp.yaml with [lora], or a smaller model"
+        )
 
 
 def _engine(recipe: PpoRecipe, folder: Path) -> EngineSpec:

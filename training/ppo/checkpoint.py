@@ -6,9 +6,7 @@ kept. What is trained is saved, the frozen base is not.
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -82,9 +80,3 @@ def _forget_old(folder: Path, keep: int) -> None:
         # The file that makes it whole first: killed in between, it counts as half-written.
         (old / LAST_WRITTEN).unlink(missing_ok=True)
         shutil.rmtree(old)
-
-
-def only_once(save: Callable[[], Any], path: Path) -> None:
-    """Save unless the checkpoint is there already, whole."""
-    if not (path / LAST_WRITTEN).exists():
-        save()

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from judges.errors import ModelError, VerdictError
+from judges.errors import CharterError, ModelError, VerdictError
 from judges.policies import model_folder
 from judges.progress import say
 from judges.records import CompletionText
 from training.online.background import Background, finish
 from training.online.draws import prompt_rows
 from training.online.prompts import Prompt, encode_prompts, prompts_used, read_prompts
-from training.online.reward import Reward, Score, part_means
+from training.online.reward import Reward, Score
 from training.online.reward_settings import open_rewards
 from training.online.samples_file import SamplesFile
 from training.online.waiting import RewardAway, patient_scores
@@ -102,10 +102,12 @@ class _Loop:
         self.background = background
         self.state = PpoState(kl_coefficient=recipe.kl.coefficient)
         self.learner, self.tokenizer = build_learner(recipe, run.manifest.hardware)
+        self.is_main = bool(self.learner.accelerator.is_main_process)
         if run.checkpoint is not None:
             self.state = load_checkpoint(self.learner, run.checkpoint[1])
         self.samples = SamplesFile(run.folder.path)
-        self.samples.cut(self.state.step)
+        if self.is_main:
+            self.samples.cut(self.state.step)
         self.sampler, self._engine = build_sampler(recipe, run, self.learner, self.tokenizer)
         self.reward: Reward = background.run(open_rewards(recipe.rewards, run.folder.path))
 
@@ -129,7 +131,8 @@ class _Loop:
             self.learner.plain.policy.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
 
-        publish(save, self.run.folder.path, self.recipe.model)
+        if self.is_main:
+            publish(save, self.run.folder.path, self.recipe.model)
 
     def summary(self, dropped: int) -> PpoSummary:
         """Write the summary of the finished run."""
@@ -152,45 +155,56 @@ class _Loop:
         self._engine.close()
 
     def _step(self, step: int) -> None:
-        from training.ppo.experience import Drawn
+        from training.ppo.outcomes import gather_outcomes, outcome_metrics
         from training.ppo.phases import Phases
 
         phases = Phases(self.run.manifest.hardware.device)
-        with phases.timed("rollout"):
-            prompts, drawn = self._draw(step)
-        phases.count("rollout", sum(len(one.sequence.completion) for one in drawn))
-        asked = self.background.start(self._rewarded(prompts, drawn))
-        with phases.timed("score"):
-            scored = self.learner.score(drawn)
-        tokens = sum(len(one.sequence.prompt) + len(one.sequence.completion) for one in drawn)
-        phases.count("score", tokens)
-        with phases.timed("reward"):
-            scores = finish(asked)
+        drawn, scored, scores, failure = self._experience(step, phases)
+        outcomes = gather_outcomes(drawn, scores, failure, self.learner.accelerator.num_processes)
         self._log_samples(step, drawn, scores)
+        self._watch_rewards(outcomes, step)
         kept = [i for i, score in enumerate(scores) if score.value is not None]
-        values = self._values(scores, kept)
-        self._watch_constant(values, step)
-        chosen: list[Drawn] = [drawn[i] for i in kept]
+        centre = self.state.reward_centre or 0.0
         with phases.timed("update"):
             metrics = self.learner.improve(
-                chosen,
+                [drawn[i] for i in kept],
                 scored.rows(kept),
-                values,
+                [float(scores[i].value or 0.0) - centre for i in kept],
                 self.recipe.shaping,
                 self.state.kl_coefficient,
                 step,
             )
-        phases.count("update", tokens * self.recipe.optimisation.epochs)
-        self._log(step, metrics | phases.metrics, drawn, scores)
+        phases.count("update", _tokens(drawn) * self.recipe.optimisation.epochs)
+        self._finish(step, outcome_metrics(outcomes) | metrics | phases.metrics, len(outcomes))
+
+    def _experience(self, step: int, phases: Any) -> tuple[list[Any], Any, list[Score], Any]:
+        """Completions, what the models say of them, their scores; or what went wrong.
+
+        A fault is handed on, not raised: the other processes have to learn of it first.
+        """
+        try:
+            with phases.timed("rollout"):
+                prompts, drawn = self._draw(step)
+            phases.count("rollout", sum(len(one.sequence.completion) for one in drawn))
+            asked = self.background.start(self._rewarded(prompts, drawn))
+            with phases.timed("score"):
+                scored = self.learner.score(drawn)
+            phases.count("score", _tokens(drawn))
+            with phases.timed("reward"):
+                return drawn, scored, finish(asked), None
+        except CharterError as error:
+            return [], None, [], error
 
     def _draw(self, step: int) -> tuple[list[Prompt], "list[Any]"]:
         """The step's completions with their prompts; those that no server would write are left."""
         from training.ppo.batches import TokenSequence
         from training.ppo.experience import Drawn
 
-        recipe = self.recipe
-        rows = prompt_rows(len(self.prompts), recipe.prompts_per_step, step, recipe.seed)
-        prompts = [self.prompts[row] for row in rows for _ in range(recipe.samples_per_prompt)]
+        recipe, accelerator = self.recipe, self.learner.accelerator
+        count, index = accelerator.num_processes, accelerator.process_index
+        rows = prompt_rows(len(self.prompts), count * recipe.prompts_per_step, step, recipe.seed)
+        mine = rows[index::count]
+        prompts = [self.prompts[row] for row in mine for _ in range(recipe.samples_per_prompt)]
         written = self.background.run(self.sampler.draw(prompts, step))
         pairs = [(p, w) for p, w in zip(prompts, written, strict=True) if w is not None]
         if not pairs:
@@ -224,19 +238,20 @@ class _Loop:
             self.reward, items, completions, self.recipe.patience, self.run.message
         )
 
-    def _values(self, scores: Sequence[Score], kept: Sequence[int]) -> list[float]:
-        """The rewards to learn from, about the reference's mean where that is asked for."""
-        values = [float(scores[i].value or 0.0) for i in kept]
+    def _watch_rewards(self, outcomes: "Sequence[Any]", step: int) -> None:
+        """Note the reference's mean; count steps whose reward tells nothing apart.
+
+        Raises: VerdictError after too many of them.
+        """
+        from training.ppo.outcomes import scored_values
+
+        values = scored_values(outcomes)
+        constant = self.state.constant_steps + 1 if max(values) == min(values) else 0
+        changes: dict[str, Any] = {"constant_steps": constant}
         if self.recipe.centre_rewards and self.state.reward_centre is None:
             # The first step's completions are the reference's own.
-            centre = arithmetic.fmean(values)
-            self.state = self.state.model_copy(update={"reward_centre": centre})
-        return [value - (self.state.reward_centre or 0.0) for value in values]
-
-    def _watch_constant(self, values: Sequence[float], step: int) -> None:
-        """Count steps whose reward tells nothing apart. Raises: VerdictError after too many."""
-        constant = self.state.constant_steps + 1 if max(values) == min(values) else 0
-        self.state = self.state.model_copy(update={"constant_steps": constant})
+            changes["reward_centre"] = arithmetic.fmean(values)
+        self.state = self.state.model_copy(update=changes)
         if constant == 1:
             self.run.message(
                 f"training step {step}: all {len(values)} completions have the reward {values[0]}: "
@@ -248,39 +263,27 @@ class _Loop:
                 f"steps in a row (now {values[0]}); look at [[rewards]], or set constant_steps = 0"
             )
 
-    def _log(
-        self,
-        step: int,
-        metrics: dict[str, float],
-        drawn: "Sequence[Any]",
-        scores: Sequence[Score],
-    ) -> None:
+    def _finish(self, step: int, metrics: dict[str, float], completions: int) -> None:
+        """Log the step, and move to the next."""
         from training.ppo.kl_control import adapted_coefficient
 
-        values = [score.value for score in scores if score.value is not None]
-        weight = self.recipe.clipping.value_weight
+        weight, coefficient = self.recipe.clipping.value_weight, self.state.kl_coefficient
         line = {
             "loss": metrics["loss_policy"] + weight * metrics["loss_value"],
-            "reward": arithmetic.fmean(values),
-            "reward_std": arithmetic.pstdev(values),
-            **{f"reward/{name}": mean for name, mean in part_means(scores).items()},
-            "kl_coefficient": self.state.kl_coefficient,
-            "unscored": len(scores) - len(values),
-            "finished": arithmetic.fmean(float(one.finished) for one in drawn),
-            "completion_tokens": arithmetic.fmean(len(one.sequence.completion) for one in drawn),
+            "kl_coefficient": coefficient,
             **metrics,
         }
+        unscored = int(metrics["unscored"])
         self.state = self.state.model_copy(
             update={
                 "step": step,
-                "kl_coefficient": adapted_coefficient(
-                    self.state.kl_coefficient, metrics["kl"], self.recipe.kl
-                ),
-                "completions": self.state.completions + len(values),
-                "unscored": self.state.unscored + len(scores) - len(values),
+                "kl_coefficient": adapted_coefficient(coefficient, metrics["kl"], self.recipe.kl),
+                "completions": self.state.completions + completions - unscored,
+                "unscored": self.state.unscored + unscored,
             }
         )
-        self.run.log(step, self.recipe.steps, line)
+        if self.is_main:
+            self.run.log(step, self.recipe.steps, line)
 
     def _log_samples(self, step: int, drawn: "Sequence[Any]", scores: Sequence[Score]) -> None:
         lines = [
@@ -295,13 +298,19 @@ class _Loop:
             }
             for one, score in zip(drawn, scores, strict=True)
         ]
-        self.samples.append(lines[: self.recipe.samples_kept])
+        if self.is_main:
+            self.samples.append(lines[: self.recipe.samples_kept])
 
     def _save(self) -> None:
-        from training.ppo.checkpoint import only_once, save_checkpoint
+        """A checkpoint of where the run stands, unless there is one."""
+        from training.ppo.checkpoint import LAST_WRITTEN, save_checkpoint
 
         folder = self.run.folder.checkpoints
-        if self.state.step:
-            path = folder / f"checkpoint-{self.state.step}"
-            keep = self.recipe.keep_checkpoints
-            only_once(lambda: save_checkpoint(self.learner, self.state, folder, keep), path)
+        done = folder / f"checkpoint-{self.state.step}" / LAST_WRITTEN
+        if self.is_main and self.state.step and not done.exists():
+            save_checkpoint(self.learner, self.state, folder, self.recipe.keep_checkpoints)
+
+
+def _tokens(drawn: "Sequence[Any]") -> int:
+    """Tokens of prompts and completions."""
+    return sum(len(one.sequence.prompt) + len(one.sequence.completion) for one in drawn)

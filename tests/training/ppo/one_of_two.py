@@ -1,0 +1,26 @@
+"""One of two processes of a step: `RANK=… python -m tests.training.ppo.one_of_two OUT`."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.training.ppo.test_learner import DRAWN, SCORES, make_learner, weights
+from training.ppo.settings import Shaping
+
+
+def main(out: Path) -> None:
+    """One step on this process's half of the completions; rank 0 writes weights and metrics."""
+    learner = make_learner(lora=True, adam_epsilon=1.0, learning_rate=1.0, epochs=2)
+    rank = learner.accelerator.process_index
+    assert learner.accelerator.num_processes == 2
+    # Uneven halves: three completions and one.
+    rows = ([0, 1, 2], [3])[rank]
+    drawn, scores = [DRAWN[row] for row in rows], [SCORES[row] for row in rows]
+    shaping = Shaping(whiten_rewards=True)
+    metrics = learner.improve(drawn, learner.score(drawn), scores, shaping, 0.05, 1)
+    torch.save({"weights": weights(learner), "metrics": metrics}, out / f"rank-{rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
