@@ -13,6 +13,7 @@ from service.batches.beside import work_on_batches
 from service.context import Service
 from service.edge import Edge
 from service.errors import ErrorBody, add_error_handlers
+from service.impact import work_on_impacts
 from service.judging.desk import Desk
 from service.judging.loop import JudgingLoop
 from service.judging.pool import JudgePool
@@ -78,6 +79,7 @@ WORKERS: tuple[Worker, ...] = (
     rewarding,
     work_on_batches,
     train_beside,
+    work_on_impacts,
 )
 """What runs beside the requests, entered in order and left in reverse before the stores close."""
 

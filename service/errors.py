@@ -1,5 +1,6 @@
 """What a request can fail with: one table from exceptions to statuses, one shape for all."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from judges.errors import (
 )
 from judges.records import Record
 from judges.suggest import did_you_mean
+
+log = logging.getLogger("charter.service")
 
 
 class ErrorDetail(Record):
@@ -121,8 +124,12 @@ def answer_error(error: ApiError) -> Response:
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every failure in the one shape: ours, the framework's, and defects."""
 
-    async def of_charter(_: Request, error: Exception) -> Response:
-        return answer_error(as_api_error(error))
+    async def of_charter(request: Request, error: Exception) -> Response:
+        told = as_api_error(error)
+        if told.status >= 500:
+            number = getattr(request.state, "request_id", None)
+            log.warning("%s: %s", told.code, error, extra={"request_id": number})
+        return answer_error(told)
 
     async def of_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,8 +72,6 @@ def serve(app: FastAPI, host: str, port: int) -> int:
     )
     server = _Server(config, service)
     with config.bind_socket() as bound:
-        address = f"http://{host}:{bound.getsockname()[1]}"
-        say(f"charter serves on {address}; documents at {address}/docs")
         server.run(sockets=[bound])
     return 0
 
@@ -83,6 +82,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say where."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            address = f"http://{self.config.host}:{sockets[0].getsockname()[1]}"
+            say(f"charter serves on {address}; documents at {address}/docs")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On SIGTERM or SIGINT."""

@@ -16,7 +16,12 @@ from judges.constitutions.yaml_source import MAX_BYTES
 from judges.records import Record
 from service.access import Access, needs, refuse_lacking, request_id
 from service.context import Running, Service
+from service.errors import ApiError
+from service.impact import QUEUE, ImpactJob, ImpactRequest, edited, impact_job
+from service.jobs.lifecycle import find_job, new_id, submit
+from service.jobs.records import Submission
 from service.publishing import Checked, Published, check_draft, publish_draft
+from service.routes.files import find_file
 from service.routing import OrjsonRoute
 
 router = APIRouter(tags=["constitutions"], route_class=OrjsonRoute)
@@ -174,6 +179,34 @@ async def check_or_publish(
     )
     service.library.forget(access.tenant)
     return _json(told, 201)
+
+
+@router.post("/v1/constitutions/{name}/impact", status_code=202)
+async def preview_impact(
+    name: Name, asked: ImpactRequest, service: Running, access: Reader
+) -> ImpactJob:
+    """Begin to find out which labels of a run an edit would flip. No model is called."""
+    load = asyncio.to_thread(service.library.load, f"{name}@{asked.before}", access.tenant)
+    await asyncio.gather(load, asyncio.to_thread(edited, service, access.tenant, name, asked))
+    await find_file(service, access.tenant, asked.file_id)
+    spec = {"name": name, "request": asked.model_dump(mode="json")}
+    submission = Submission(
+        id=new_id("impact_"), tenant=access.tenant, queue=QUEUE, spec=spec, planned=False
+    )
+    job, _ = await asyncio.to_thread(submit, service.database, submission)
+    service.work_came()
+    return impact_job(job)
+
+
+@router.get("/v1/impacts/{impact_id}")
+async def read_impact(
+    impact_id: Annotated[str, Path(max_length=100)], service: Running, access: Reader
+) -> ImpactJob:
+    """A preview as it stands."""
+    job = await asyncio.to_thread(find_job, service.database, access.tenant, QUEUE, impact_id)
+    if job is None:
+        raise ApiError(404, "unknown_impact", f"no preview {impact_id!r}", "begin one")
+    return impact_job(job)
 
 
 def _entries(service: Service, tenant: str, only: str | None) -> tuple[ConstitutionEntry, ...]:

@@ -15,7 +15,7 @@ from service.files.upload import receive_file
 from service.jobs.lifecycle import new_id
 
 router = APIRouter(tags=["files"])
-PURPOSES = ("batch", "training")
+PURPOSES = ("batch", "training", "rankings")
 Labeller = Annotated[Access, needs("label")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 UPLOAD_FORM = {
@@ -51,7 +51,7 @@ class FileObject(Record):
     filename: str
     """As it was uploaded."""
     purpose: str
-    """`batch`, `training`, or `batch_output`."""
+    """`batch`, `training`, `rankings`, or `batch_output`."""
     status: Literal["processed"] = "processed"
     """Always `processed`: a file that is not whole is not there."""
 
@@ -98,7 +98,7 @@ async def upload(request: Request, service: Running, access: Labeller) -> FileOb
     if purpose not in PURPOSES:
         await asyncio.to_thread(path.unlink)
         raise ApiError(
-            422, "invalid_purpose", f"purpose is {purpose!r}", f"use {' or '.join(PURPOSES)}"
+            422, "invalid_purpose", f"purpose is {purpose!r}", f"use {', '.join(PURPOSES)}"
         )
     kept = await asyncio.to_thread(
         files.keep, access.tenant, file, purpose, told.filename, told.size
