@@ -33,9 +33,9 @@ class StatedPrompt:
 
 
 def read_states(
-    prompts: Sequence[RankedPrompt], model: str, longest: int, kept: Path | None = None
+    prompts: Sequence[RankedPrompt], model: str, most: int, longest: int, kept: Path | None = None
 ) -> list[StatedPrompt]:
-    """The states of all completions that are short enough; prompts left without a pair go.
+    """The states of the first prompts that have a pair of completions short enough.
 
     Cost: one reading of each completion; none where `kept` holds the states of the same texts.
     Raises: DataError when no prompt is left.
@@ -45,6 +45,8 @@ def read_states(
     found: list[RankedPrompt] = []
     texts: list[list[int]] = []
     for one in prompts:
+        if len(found) == most:
+            break
         ids = [encoder.completion(one.prompt, completion) for completion in one.completions]
         fit = [i for i, text in enumerate(ids) if len(text) <= longest]
         short = keep_completions(one, fit)

@@ -31,7 +31,7 @@ def run_reward_labels(options: argparse.Namespace) -> int:
 
     prompts = _ranked(options) if options.rankings else _labelled(options)
     stated = read_states(
-        prompts[: options.prompts], options.model, options.max_length, options.states
+        prompts, options.model, options.prompts, options.max_length, options.states
     )
     told = benchmark_reward_labels(stated, options.right, options.draws, options.seed)
     emit(json.dumps(told, indent=2))
@@ -69,7 +69,7 @@ def run_reward_heads(options: argparse.Namespace) -> int:
     constitution = load_constitution(options.constitution)
     prompts = _ranked(options, [principle.id for principle in constitution.principles])
     stated = read_states(
-        prompts[: options.prompts], options.model, options.max_length, options.states
+        prompts, options.model, options.prompts, options.max_length, options.states
     )
     told = benchmark_reward_heads(stated, constitution, options.factor, options.draws, options.seed)
     emit(json.dumps(told, indent=2))

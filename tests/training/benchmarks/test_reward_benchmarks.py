@@ -116,16 +116,17 @@ def test_states_are_kept_and_too_long_texts_left_out(tmp_path: Path) -> None:
         "0", ASK, (*prompts[0].completions[:3], long), prompts[0].p_HNN, np.ones(1)
     )
     kept = tmp_path / "states.npz"
-    first = read_states(prompts, str(model), 64, kept)
+    first = read_states(prompts, str(model), 9, 64, kept)
     assert [one.states_ND.shape for one in first] == [(3, 32), (4, 32), (4, 32)]
     stamp = kept.stat().st_mtime_ns
-    again = read_states(prompts, str(model), 64, kept)
+    again = read_states(prompts, str(model), 9, 64, kept)
     assert kept.stat().st_mtime_ns == stamp
     assert np.concatenate([one.states_ND for one in again]) == pytest.approx(
         np.concatenate([one.states_ND for one in first])
     )
+    assert len(read_states(prompts, str(model), 2, 64)) == 2
     with pytest.raises(DataError, match="no pair of completions within 3 tokens"):
-        read_states(prompts, str(model), 3)
+        read_states(prompts, str(model), 9, 3)
 
 
 @pytest.mark.slow
