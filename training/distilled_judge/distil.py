@@ -120,7 +120,8 @@ class Material:
     def _add_rankings(self, recipe: JudgeRecipe) -> None:
         aside = {opening(pair) for pair in (*self.held_out, *self.development)}
         for path in recipe.rankings:
-            lines = [(f"{path}:{n}", line) for n, line in enumerate(read_rankings(path), start=1)]
+            numbered = enumerate(read_rankings(path), start=1)
+            lines = ((f"{path}:{number}", line) for number, line in numbered)
             constitution = load_constitution(str(recipe.constitution))
             self.questions += [
                 pair

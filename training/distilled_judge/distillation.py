@@ -1,8 +1,7 @@
 """The work of a distillation: model, adapter and rows put together, trained, examined."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,22 +13,10 @@ from training.distilled_judge.distil import JudgeRecipe, Material
 from training.distilled_judge.lower_layers import keep_lower_states, layers_of, state_files
 from training.distilled_judge.questions import PairQuestions
 from training.distilled_judge.splitting import opening
-from training.distilled_judge.token_tree import TokenTree
 from training.distilled_judge.vote_encoder import VoteEncoder
 from training.distilled_judge.vote_trainer import QuestionSet, VoteTrainer, vote_logits
 from training.runs.loading import building_trainer, load_tokenizer, lora_config
 from training.runs.run import Run
-
-
-class Encoded(NamedTuple):
-    """Pairs that fit, as a trainer takes them."""
-
-    pairs: list[int]
-    """Which of those given."""
-    trees: list[TokenTree]
-    """All prompts of each."""
-    labels: list[list[float]]
-    """The label of option A for each of its prompts."""
 
 
 class Distillation:
@@ -37,10 +24,9 @@ class Distillation:
 
     def __init__(self, recipe: JudgeRecipe, material: Material, run: Run) -> None:
         """Raises: ConfigError, ModelError for what the libraries refuse."""
-        self.recipe, self.material, self.run = recipe, material, run
+        self.recipe, self.run = recipe, run
         self.encoder = VoteEncoder(recipe.model)
-        trained = self._encoded(material.questions)
-        self.kept = [material.questions[number] for number in trained.pairs]
+        self.kept = [pair for pair in material.questions if self._fits(pair)]
         self.dropped = len(material.questions) - len(self.kept)
         if not self.kept:
             raise ConfigError(
@@ -51,38 +37,39 @@ class Distillation:
                 f"{self.dropped} of {len(material.questions)} pairs are left out: longer than "
                 f"{recipe.max_length} tokens (max_length)"
             )
-        self.examined = self._encoded(material.examined())
-        self.trainer = self._make_trainer(trained)
+        both = zip(material.development, material.examined(), strict=True)
+        looked_at = [(pair, asked) for pair, asked in both if self._fits(asked)]
+        self.examined = [asked for _, asked in looked_at]
+        self.said = [pair for pair, _ in looked_at]
+        self.trainer = self._make_trainer()
 
-    def _encoded(self, questions: Sequence[PairQuestions]) -> Encoded:
-        """The pairs that fit, and no part of the others: a cut question is another question."""
-        made = [self.encoder.tree(pair, self.recipe.max_length) for pair in questions]
-        fit = [(number, *one) for number, one in enumerate(made) if one is not None]
-        return Encoded([n for n, _, _ in fit], [t for _, t, _ in fit], [p for _, _, p in fit])
+    def _fits(self, pair: PairQuestions) -> bool:
+        return self.encoder.fits(pair, self.recipe.max_length)
 
-    def _make_trainer(self, trained: Encoded) -> VoteTrainer:
+    def _make_trainer(self) -> VoteTrainer:
         from transformers import TrainingArguments
 
         folder = model_folder(self.recipe.model)
         with building_trainer(folder):
             settings = TrainingArguments(**self.run.manifest.trainer, remove_unused_columns=False)
             self.model, lower = load_model(self.recipe, self.run.manifest.hardware.device)
-            states = self._keep_states([*trained.trees, *self.examined.trees], lower)
+            states = self._keep_states(lower)
             here = len(self.kept)
             self.examined_states = None if states is None else states[here:]
             return VoteTrainer(
                 model=self.model,
                 args=settings,
-                train_dataset=QuestionSet(trained.trees, trained.labels, states and states[:here]),
+                train_dataset=QuestionSet(self.kept, self.encoder, states and states[:here]),
                 processing_class=load_tokenizer(folder),
                 options=self.encoder.options,
                 places=lambda rows: ", ".join(self.kept[row].place for row in rows),
             )
 
-    def _keep_states(self, trees: list[TokenTree], lower: int) -> list[Path] | None:
-        """Where the lower layers' states of all trees are kept, if they are."""
+    def _keep_states(self, lower: int) -> list[Path] | None:
+        """Where the lower layers' states of all pairs are kept, if they are."""
         if (folder := self.recipe.lower_states) is None:
             return None
+        trees = [self.encoder.tree(pair)[0] for pair in (*self.kept, *self.examined)]
         files = state_files(folder, self.run.manifest.model_digest, lower, trees)
         with progress("computing the lower layers", "pairs") as report:
             keep_lower_states(self.model.get_base_model(), trees, lower, files, report)
@@ -90,14 +77,12 @@ class Distillation:
 
     def examine(self) -> tuple[Estimate | None, Estimate | None]:
         """How often the development pairs are judged right, and turned round by an opposite."""
-        if not self.examined.pairs:
+        if not self.examined:
             return None, None
-        rows = QuestionSet(self.examined.trees, self.examined.labels, self.examined_states)
+        rows = QuestionSet(self.examined, self.encoder, self.examined_states)
         with progress("examining", "pairs") as report:
             logits = vote_logits(self.model, self.encoder.options, rows, report)
-        return _right_and_turned(
-            logits, [self.material.development[number] for number in self.examined.pairs]
-        )
+        return _right_and_turned(logits, self.said)
 
 
 def _right_and_turned(logits: Any, pairs: Any) -> tuple[Estimate | None, Estimate | None]:

@@ -5,6 +5,7 @@ in bfloat16, named by all that it depends on: a killed run goes on from those th
 runs with other labels, rates or seeds share them.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def lower_states(model: Any, tree: TokenTree, entered: Sequence[nn.Module]) -> l
 def write_states(file: Path, states_TD: torch.Tensor) -> None:
     """Write a tree's states, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".unfinished")
+    unfinished = file.with_suffix(f".{os.getpid()}")  # several processes may compute the same
     save_file({NAME: states_TD}, unfinished)
     unfinished.replace(file)
 

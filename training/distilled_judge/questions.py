@@ -4,7 +4,7 @@ Labels come from people, or from a larger judge whose votes stand in rankings. E
 its label as a probability, and its opposite the opposite label.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -82,11 +82,11 @@ def _of_people(pair: LabelledPair, mixture: Mixture, place: str) -> PairQuestion
 
 
 def questions_of_rankings(
-    rankings: Sequence[tuple[str, Mapping[str, Any]]],
+    rankings: Iterable[tuple[str, Mapping[str, Any]]],
     constitution: Constitution,
     family: str,
     mixture: Mixture,
-) -> list[PairQuestions]:
+) -> Iterator[PairQuestions]:
     """What a larger judge said under a family's principles, from (place, ranking line) pairs.
 
     Its probability is the label. Raises: DataError when the constitution has no judged principle
@@ -103,8 +103,8 @@ def questions_of_rankings(
             f"{constitution.reference}: no judged principle of the family {family!r}; it has "
             f"{', '.join(families) or 'none'}"
         )
-    made = (_of_ranking(place, line, texts, mixture) for place, line in rankings)
-    return [pair for pairs in made for pair in pairs]
+    for place, line in rankings:
+        yield from _of_ranking(place, line, texts, mixture)
 
 
 def _of_ranking(

@@ -20,9 +20,11 @@ class VoteEncoder:
         asked = list(prompts_of(pair))
         return [self.encoder.encode(prompt, PAD_TO) for prompt, _ in asked], [p for _, p in asked]
 
-    def tree(self, pair: PairQuestions, max_length: int) -> tuple[TokenTree, list[float]] | None:
-        """All of a pair's prompts merged, and their labels; None where one is over max_length."""
+    def tree(self, pair: PairQuestions) -> tuple[TokenTree, list[float]]:
+        """All of a pair's prompts merged, and their labels."""
         prompts, labels = self.encode(pair)
-        if max(map(len, prompts)) > max_length:
-            return None
         return merge_prompts(prompts), labels
+
+    def fits(self, pair: PairQuestions, max_length: int) -> bool:
+        """Whether no prompt is longer: one that is cut off would be another question."""
+        return max(map(len, self.encode(pair)[0])) <= max_length

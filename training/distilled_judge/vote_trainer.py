@@ -13,29 +13,32 @@ import torch
 from transformers import Trainer
 
 from training.distilled_judge.lower_layers import answers, read_states
-from training.distilled_judge.token_tree import TokenTree, join_trees
+from training.distilled_judge.questions import PairQuestions
+from training.distilled_judge.token_tree import join_trees
+from training.distilled_judge.vote_encoder import VoteEncoder
 from training.runs.watched_trainer import ROW, WatchedTrainer
 
 LABELS, TREE, STATES = "p_first", "tree", "states"
 
 
 class QuestionSet(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows as the collator takes them: a tree of prompts, and each prompt's label."""
+    """Rows as the collator takes them, made when they are wanted: millions need not lie ready."""
 
     def __init__(
         self,
-        trees: Sequence[TokenTree],
-        labels: Sequence[Sequence[float]],
+        pairs: Sequence[PairQuestions],
+        encoder: VoteEncoder,
         states: Sequence[Path] | None = None,
     ) -> None:
         """`states`: where what the lower layers say of each row is kept."""
-        self.trees, self.labels, self.states = trees, labels, states
+        self.pairs, self.encoder, self.states = pairs, encoder, states
 
     def __len__(self) -> int:
-        return len(self.trees)
+        return len(self.pairs)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        found = {ROW: row, TREE: self.trees[row], LABELS: self.labels[row]}
+        tree, labels = self.encoder.tree(self.pairs[row])
+        found = {ROW: row, TREE: tree, LABELS: labels}
         return found if self.states is None else found | {STATES: read_states(self.states[row])}
 
 

@@ -63,7 +63,7 @@ def make_recipe(folder: Path, count: int = 24, **changes: Any) -> JudgeRecipe:
     with (folder / "labelled.jsonl").open("w") as stream:
         stream.writelines(json.dumps(row(number)) + "\n" for number in range(count))
     trainer = {
-        "max_steps": 6,
+        "max_steps": 4,
         "save_steps": 2,
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 2,

@@ -28,8 +28,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, model: Path) -> JudgeRecipe:
-    return make_recipe(tmp_path, model=str(model))
+def recipe(tmp_path: Path) -> JudgeRecipe:
+    return make_recipe(tmp_path)
+
+
+@pytest.fixture
+def runnable(recipe: JudgeRecipe, model: Path) -> JudgeRecipe:
+    return change(recipe, model=str(model))
 
 
 def change(recipe: JudgeRecipe, **changes: Any) -> JudgeRecipe:
@@ -90,8 +95,8 @@ def test_nothing_left_to_train_on_is_told(recipe: JudgeRecipe) -> None:
 
 
 @pytest.mark.slow
-def test_loss_falls_to_what_the_labels_leave_open(recipe: JudgeRecipe) -> None:
-    longer = change(recipe, lora=None, trainer={"max_steps": 25, "save_steps": 25})
+def test_loss_falls_to_what_the_labels_leave_open(runnable: JudgeRecipe) -> None:
+    longer = change(runnable, lora=None, trainer={"max_steps": 25, "save_steps": 25})
     summary = train_judge(longer, message=silent)
     losses = [line["loss"] for line in metrics(longer)]
     assert losses[0] > 6  # of 700 tokens, about one in 700 is an option
@@ -104,35 +109,35 @@ def test_loss_falls_to_what_the_labels_leave_open(recipe: JudgeRecipe) -> None:
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on_with_the_same_losses(recipe: JudgeRecipe, tmp_path: Path) -> None:
-    whole = change(recipe, output=tmp_path / "whole")
+def test_killed_run_goes_on_with_the_same_losses(runnable: JudgeRecipe, tmp_path: Path) -> None:
+    whole = change(runnable, output=tmp_path / "whole")
     train_judge(whole, message=silent)
     code = (
         "import os, sys\n"
         "from training.distilled_judge.distil import JudgeRecipe, train_judge\n"
         "def kill(step, total, loss):\n"
-        "    if step == 5: os.kill(os.getpid(), 9)\n"
+        "    if step == 3: os.kill(os.getpid(), 9)\n"
         "train_judge(JudgeRecipe.model_validate_json(sys.argv[1]), progress=kill)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, recipe.model_dump_json()],
+        [sys.executable, "-c", code, runnable.model_dump_json()],
         cwd=Path(__file__).parents[3],
         capture_output=True,
     )
     assert done.returncode == -signal.SIGKILL
-    assert [line["step"] for line in metrics(recipe)] == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in metrics(runnable)] == [1, 2, 3]
     said: list[str] = []
-    train_judge(recipe, resume=True, message=said.append)
-    assert said == [f"{recipe.output}: going on from the checkpoint of step 4"]
-    assert metrics(recipe) == metrics(whole)
-    assert adapter_digest(recipe.output) == adapter_digest(whole.output)
+    train_judge(runnable, resume=True, message=said.append)
+    assert said == [f"{runnable.output}: going on from the checkpoint of step 2"]
+    assert metrics(runnable) == metrics(whole)
+    assert adapter_digest(runnable.output) == adapter_digest(whole.output)
 
 
 @pytest.mark.slow
 def test_kept_lower_states_train_the_same_adapter_and_are_shared(
-    recipe: JudgeRecipe, tmp_path: Path
+    runnable: JudgeRecipe, tmp_path: Path
 ) -> None:
-    plain = change(recipe, output=tmp_path / "plain", upper_layers=1)
+    plain = change(runnable, output=tmp_path / "plain", upper_layers=1)
     kept = change(plain, output=tmp_path / "kept", lower_states=tmp_path / "states")
     other = change(kept, output=tmp_path / "other", certainty=0.9)
     for one in (plain, kept, other):
@@ -147,11 +152,13 @@ def test_kept_lower_states_train_the_same_adapter_and_are_shared(
 
 
 @pytest.mark.slow
-def test_what_cannot_be_run_is_told(recipe: JudgeRecipe) -> None:
+def test_what_cannot_be_run_is_told(runnable: JudgeRecipe) -> None:
     with pytest.raises(ConfigError, match="max_length is 40, but every question is longer"):
-        train_judge(change(recipe, max_length=40), message=silent)
+        train_judge(change(runnable, max_length=40), message=silent)
     with pytest.raises(ConfigError, match="upper_layers is 9, but the model has 2 layers"):
-        train_judge(change(recipe, upper_layers=9, output=recipe.output / "nine"), message=silent)
+        train_judge(
+            change(runnable, upper_layers=9, output=runnable.output / "nine"), message=silent
+        )
     wild = {"learning_rate": 1e30, "max_grad_norm": 0.0}
     with pytest.raises(ModelError, match=r"training step \d: .* on .*labelled.jsonl: p\d+"):
-        train_judge(change(recipe, trainer=wild, output=recipe.output / "wild"), message=silent)
+        train_judge(change(runnable, trainer=wild, output=runnable.output / "wild"), message=silent)

@@ -68,4 +68,4 @@ def test_a_larger_judges_probability_is_the_label(tmp_path: Path) -> None:
     assert opposite.p_first == pytest.approx(0.3)
     assert {asked.kind for asked in questions.asked[2:]} == {"contrast"}
     with pytest.raises(DataError, match=r"no judged principle of the family 'kindness'; it has cl"):
-        questions_of_rankings(lines, constitution, "kindness", MIXTURE)
+        list(questions_of_rankings(lines, constitution, "kindness", MIXTURE))

@@ -46,15 +46,14 @@ async def test_ids_are_those_that_the_transport_sends(folder: Path) -> None:
     assert len(labels) == len(ids) == 2 * len(questions.asked)
 
 
-def test_a_tree_holds_all_prompts_or_none(folder: Path) -> None:
+def test_a_tree_holds_all_prompts_in_fewer_tokens(folder: Path) -> None:
     (questions,) = questions_of_people([pair(0, prompt=MESSAGES)], MIXTURE, "made")
     encoder = VoteEncoder(str(folder))
     ids, labels = encoder.encode(questions)
     longest = max(map(len, ids))
-    assert encoder.tree(questions, longest - 1) is None
-    made = encoder.tree(questions, longest)
-    assert made is not None
-    tree, p_first = made
+    assert encoder.fits(questions, longest)
+    assert not encoder.fits(questions, longest - 1)
+    tree, p_first = encoder.tree(questions)
     assert [tree.ids_T[path(tree, last)].tolist() for last in tree.last_A.tolist()] == ids
     assert p_first == labels
     assert len(tree.ids_T) < 0.5 * sum(map(len, ids))
