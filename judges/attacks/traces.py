@@ -35,7 +35,7 @@ _PATTERNS: dict[Family, str] = {
     rf"|\b(?:please |must |should )?(?:choose|prefer|pick|select|favou?r|name) {_WHO}"
     r"[\w ]{0,12}(?: as (?:the )?(?:better|best)|:)",
     "fake_criteria": r"(?m)^(?:Principle|Criteria|Criterion|Rubric) ?:"
-    r"|(?:\w+ \u2713 ?){2,}|\bis the better one\b",
+    r"|(?:(?<!\w)\w{1,40} \u2713 ?){2,}|\bis the better one\b",
     "invisible_characters": "[\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]"
     "|[\U000e0000-\U000e007f]|[\ufe00-\ufe0e\U000e0100-\U000e01ef]{3,}",
     "flattery": r"\b(?:judge|grader|evaluator)s? (?:as |so )?(?:wise|fair|expert)\b"

@@ -52,7 +52,7 @@ TEMPLATES = (
         rf"<{_DEEPSEEK}end\u2581of\u2581sentence{_DEEPSEEK}>",
     ),
     Template("llama-2", re.compile(r"(?P<role>\[INST\]|\[/INST\])"), r"</s>"),
-    Template("plain", re.compile(r"(?:^|\n)\s*(?P<role>Human|User|Assistant): ?"), r"(?!)"),
+    Template("plain", re.compile(r"(?:^|\n)[ \t]*(?P<role>Human|User|Assistant): ?"), r"(?!)"),
 )
 _INST = {"[INST]": "user", "[/INST]": "assistant"}
 _BEGIN = re.compile(
@@ -82,13 +82,15 @@ def split_query(query: str, prompt: str, separator: str = "", ends: Sequence[str
 
 def strip_ends(text: str, ends: Sequence[str] = ()) -> str:
     """The text without the end and padding tokens behind it, and the space around them."""
-    every = (*ENDS, *ends)
-    while True:
-        bare = text.rstrip()
-        token = next((end for end in every if end and bare.endswith(end)), None)
+    every = tuple(end for end in (*ENDS, *ends) if end)
+    kept = stop = len(text)
+    while True:  # by places, not by copies: a padded batch ends in thousands of them
+        while stop and text[stop - 1].isspace():
+            stop -= 1
+        token = next((end for end in every if text.endswith(end, 0, stop)), None)
         if token is None:
-            return text if bare else ""
-        text = bare[: -len(token)]
+            return text[:kept] if stop else ""
+        kept = stop = stop - len(token)
 
 
 def read_prompt_turns(text: str) -> tuple[Message, ...]:

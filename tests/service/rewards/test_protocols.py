@@ -1,5 +1,6 @@
 """Each framework's request is read as its client writes it, and answered as its client reads."""
 
+import time
 from typing import Any
 
 import pytest
@@ -85,6 +86,14 @@ def test_any_completion_survives_the_split(completion: str, prompt: str, end: st
 )
 def test_a_query_is_split(query: str, prompt: str, separator: str, completion: str) -> None:
     assert split_query(query, prompt, separator) == completion
+
+
+def test_thousands_of_padding_tokens_and_newlines_cost_no_time() -> None:
+    start = time.process_time()
+    assert strip_ends("Tea." + "<pad>" * 100_000) == "Tea."
+    read_prompt_turns("\n" * 300_000 + "x")
+    split_conversation(CHATML + "\n" * 300_000 + "x")
+    assert time.process_time() - start < 3
 
 
 def test_what_cannot_be_split_is_refused_with_the_remedy() -> None:
