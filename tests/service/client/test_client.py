@@ -181,3 +181,21 @@ async def test_a_batch_is_made_once_however_often_it_is_sent(tmp_path: Path) -> 
         assert [line["custom_id"] async for line in ran] == ["out-1", "out-2", "bad-1", "bad-2"]
     assert len(keys) == 2 and len(set(keys)) == 1
     await server.close()
+
+
+def test_a_batch_runs_on_the_service_itself(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    rows = [
+        {
+            "custom_id": str(k), "method": "POST", "url": "/v1/rank",
+            "body": {"constitution": PLAIN, **ITEMS[k % 9], "id": f"i{k}"},
+        }
+        for k in range(20)
+    ]  # fmt: skip
+    rows[7]["body"] = {"constitution": "no-such", "prompt": "x", "completions": ["a", "b"]}
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with Client(address) as charter:
+        lines = list(charter.run_batch(file, "/v1/rank", every_s=0.05))
+    assert sorted(int(line["custom_id"]) for line in lines) == list(range(20))
+    failed = [line for line in lines if line["error"] or line["response"]["status_code"] != 200]
+    assert [line["custom_id"] for line in failed] == ["7"]

@@ -1,10 +1,16 @@
-"""Simulated training runs: stationary ones, and ones that go wrong in a known way."""
+"""Simulated training runs: stationary ones, and ones that go wrong in a known way.
 
+python -m tests.service.watch.made_runs --runs 1000
+"""
+
+import argparse
 from collections.abc import Mapping
 
 import numpy as np
 
 from judges.calibration.estimates import FloatArray
+from judges.intervals import wilson
+from judges.progress import say
 from service.watch.run_state import RunSettings, RunState
 from service.watch.signals import BLOCKS, Channel
 
@@ -49,3 +55,45 @@ def add(
     """Give a run one block of a channel."""
     totals = {name: (float(values.sum()), len(values)) for name, values in seen.items()}
     state.add_block(channel, totals, settings)
+
+
+def alarmed(runs: int, blocks: int, settings: RunSettings) -> int:
+    """How many stationary runs ever have an alarm."""
+    count = 0
+    for number in range(runs):
+        made, state = MadeRun(number), RunState(f"run-{number}")
+        for _ in range(blocks):
+            feed(state, made.block(), settings)
+        count += bool(state.alarms)
+    return count
+
+
+def delays(runs: int, before: int, unfolds: int, settings: RunSettings) -> list[int]:
+    """Blocks from the beginning of length hacking to the stop, negative if before it; by run."""
+    found = []
+    for number in range(runs):
+        made, state = MadeRun(5000 + number), RunState(f"hacked-{number}")
+        for block in range(before + 2 * unfolds):
+            feed(state, made.block(min(1.0, max(0, block - before) / unfolds)), settings)
+            if state.stop(settings):
+                found.append(block + 1 - before)
+                break
+    return found
+
+
+def main() -> None:
+    """Say how often stationary runs have an alarm, and how soon hacked ones are stopped."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--blocks", type=int, default=30)
+    given = parser.parse_args()
+    bad = alarmed(given.runs, given.blocks, RunSettings())
+    low, high = wilson(bad, given.runs)
+    say(f"alarms in {bad} of {given.runs} runs of {given.blocks} blocks, {low:.4f} to {high:.4f}")
+    after = delays(given.runs // 10, 40, 40, RunSettings())
+    quantiles = np.quantile(after, (0.05, 0.5, 0.95))
+    say(f"{len(after)} of {given.runs // 10} hacked runs stopped after {quantiles} blocks")
+
+
+if __name__ == "__main__":
+    main()

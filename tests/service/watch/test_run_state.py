@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from service.watch.run_state import POINTS, RunSettings, RunState
-from tests.service.watch.made_runs import MadeRun, add, feed
+from tests.service.watch.made_runs import MadeRun, add, alarmed, feed
 
 SETTINGS = RunSettings()
 
@@ -17,23 +17,14 @@ def run_on(made: MadeRun, state: RunState, blocks: int, hack_from: int | None = 
     return state
 
 
-def stationary(runs: int, blocks: int) -> float:
-    """The share of stationary runs that ever have an alarm."""
-    bad = 0
-    for number in range(runs):
-        made, state = MadeRun(number), RunState(f"run-{number}")
-        bad += bool(run_on(made, state, blocks).alarms)
-    return bad / runs
-
-
 def test_stationary_runs_have_no_alarms() -> None:
     # At most 1 run in 100 may have one, so 2 of 20 by a chance of 0.02.
-    assert stationary(20, 40) <= 1 / 20
+    assert alarmed(20, 40, SETTINGS) <= 1
 
 
 @pytest.mark.slow
 def test_of_a_thousand_stationary_runs_at_most_one_in_a_hundred_has_an_alarm() -> None:
-    assert stationary(1000, 30) <= 0.01
+    assert alarmed(1000, 30, SETTINGS) <= 10
 
 
 def test_length_hacking_is_stopped_while_the_reward_still_rises() -> None:
