@@ -1,38 +1,39 @@
 """The recipe of a reward model, and the examples it names."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from judges.canonical import digest
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
 from judges.errors import ConfigError, DataError
-from judges.jsonl import read_jsonl
 from judges.preferences import NEEDED
 from judges.rewards.description import Head
 from judges.rewards.score import scope_words, words_of
-from training.data.preferences import read_preferences
+from training.data.messages import Messages
+from training.data.pairs import load_pairs
+from training.data.preferences import PreferencePair, digests_of
+from training.data.recipe import DataRecipe
+from training.data.selection import row_key, select_rows
+from training.data.sources import DataSource, Sources
 from training.rewards.examples import Labels, RankedPrompt, from_pairs, from_rankings
-from training.runs.recipe import DataUsed, RunRecipe
+from training.runs.recipe import DataUsed
 
 
-class RewardRecipe(RunRecipe):
+class RewardRecipe(DataRecipe):
     """A run that trains a reward model. Paths are relative to the working folder."""
 
     METHOD: ClassVar[str] = "reward"
     CONFIG: ClassVar[str] = "TrainingArguments"
 
-    rankings: Path | None = None
+    rankings: Sources | None = None
     """Ranking lines, as `charter rank` writes them: all pairs of a prompt, each principle's too."""
-    preferences: Path | None = None
-    """Preference rows, in their stead: a .jsonl file, or a folder that holds train.jsonl."""
+    preferences: Sources | None = None
+    """Pairs in their stead, in any format that `train dpo` reads."""
     heads: Literal["whole", "principles"] = "whole"
     """One reward; or one for each principle and one for each scope, weighed afterwards."""
     constitution: str | None = None
@@ -43,10 +44,6 @@ class RewardRecipe(RunRecipe):
     """For clamped labels; 0.6 in Bai et al. 2022."""
     centring: Annotated[float, Field(ge=0)] = 0.01
     """Coefficient on the squared mean reward of a prompt's completions; 0 leaves it free."""
-    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of prompts, drawn by their digests, that accuracy is measured on and not trained on."""
-    most_dropped: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of completions that may be longer than max_length before the run is refused."""
     frozen: bool = False
     """Train the heads alone, on states computed once: minutes where training takes hours."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -70,8 +67,8 @@ class RewardRecipe(RunRecipe):
         return self
 
     def data_used(self) -> Sequence[DataUsed]:
-        """The file it learns from."""
-        return (read_examples(self).used,)
+        """The files it learns from."""
+        return read_examples(self).used
 
 
 @dataclass(frozen=True)
@@ -86,10 +83,12 @@ class Examples:
     """Label heads in the order of their labels, then the scopes'."""
     scope_heads: tuple[int, ...]
     """Which label heads have a scope, in the order of the scope heads."""
-    used: DataUsed
-    """The file, as a manifest pins it."""
+    used: tuple[DataUsed, ...]
+    """The files, as a manifest pins them."""
     constitution: Constitution | None
     """What the heads belong to."""
+    told: list[str]
+    """What a person should know of the rows left out."""
 
     def places(self, rows: list[int]) -> str:
         """`file:line` of some training prompts, for messages."""
@@ -105,28 +104,30 @@ def read_examples(recipe: RewardRecipe) -> Examples:
     constitution = load_constitution(recipe.constitution) if recipe.constitution else None
     heads, scope_heads = _heads(recipe, constitution)
     if recipe.rankings is not None:
-        prompts, used = _rankings(recipe.rankings, recipe, constitution)
+        ranked = select_rows(
+            recipe.rankings,
+            lambda source: _read_rankings(source, recipe, constitution),
+            recipe,
+            _copies,
+        )
+        train, held_out = ([row.ranked for row in rows] for rows in (ranked.train, ranked.held_out))
+        used, told = ranked.used, ranked.told
     else:
         assert recipe.preferences is not None
-        pairs = read_preferences(recipe.preferences, "hard" if recipe.labels == "hard" else "soft")
-        used = pairs.used
-        prompts = from_pairs(
-            (p.place, p.prompt, p.chosen, p.rejected, p.p_chosen) for p in pairs.pairs
-        )
-    train = [one for one in prompts if not _is_held_out(one, recipe.held_out)]
-    held_out = [one for one in prompts if _is_held_out(one, recipe.held_out)]
-    for name, some in (("train on", train), ("hold out", held_out)):
-        if not some and (name == "train on" or recipe.held_out):
-            raise DataError(
-                f"{used.path}: of {len(prompts)} prompts with labelled pairs none is left to "
-                f"{name}; change held_out ({recipe.held_out}), or give more prompts"
-            )
+        labels: Literal["hard", "soft"] = "hard" if recipe.labels == "hard" else "soft"
+        pairs = load_pairs(recipe.preferences, labels, (0.0, 1.0), recipe)
+        train, held_out = (_grouped(rows) for rows in (pairs.train, pairs.held_out))
+        used, told = pairs.used, pairs.told
     if all(_ties(one) for one in train):
         raise DataError(
-            f"{used.path}: all labels are ties (0.5), so there is nothing to learn; judge with "
+            f"{used[0].path}: all labels are ties (0.5), so there is nothing to learn; judge with "
             "more votes, or more varied completions"
         )
-    return Examples(train, held_out, heads, scope_heads, used, constitution)
+    return Examples(train, held_out, heads, scope_heads, used, constitution, told)
+
+
+def _grouped(pairs: Sequence[PreferencePair]) -> list[RankedPrompt]:
+    return from_pairs((p.place, p.prompt, p.chosen, p.rejected, p.p_chosen) for p in pairs)
 
 
 def _heads(
@@ -147,59 +148,76 @@ def _heads(
     return (*labels, *scopes), tuple(scoped)
 
 
-def _rankings(
-    path: Path, recipe: RewardRecipe, constitution: Constitution | None
-) -> tuple[list[RankedPrompt], DataUsed]:
-    digests: dict[str, set[str]] = {}
-    counted: Counter[str] = Counter()
+@dataclass(frozen=True)
+class _RankedRow:
+    """A ranking line, as rows are mixed, split and freed of copies."""
 
-    def lines() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for number, line in read_jsonl(path):
-            where = f"{path}:{number}"
-            absent = [key for key in NEEDED if key not in line]
-            if absent:
-                raise DataError(
-                    f"{where}: no `{absent[0]}`; this is no ranking line, make it with "
-                    "`charter rank`"
-                )
-            if constitution is not None:
-                _check_constitution(line, constitution, where)
-            counted["rows"] += 1
-            for name, value in line["digests"].items():
-                if value:
-                    digests.setdefault(name, set()).add(str(value))
-            yield where, line
+    place: str
+    prompt: Messages
+    ranked: RankedPrompt
 
+
+@dataclass(frozen=True)
+class _RankedRows:
+    """The ranking lines of one file."""
+
+    used: DataUsed
+    rows: list[_RankedRow]
+    dropped: dict[str, int]
+
+
+def _read_rankings(
+    source: DataSource, recipe: RewardRecipe, constitution: Constitution | None
+) -> _RankedRows:
     names = None
     if recipe.heads == "principles" and constitution is not None:
         names = [principle.id for principle in constitution.principles]
-    prompts = from_rankings(lines(), names)
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    digests: dict[str, set[str]] = {}
+    rows: list[_RankedRow] = []
+    dropped: Counter[str] = Counter()
+    for where, line in source.rows():
+        _check_line(line, constitution, where)
+        for name, value in digests_of(line, where).items():
+            digests.setdefault(name, set()).add(value)
+        for ranked in (found := from_rankings([(where, line)], names)):
+            rows.append(_RankedRow(where, tuple(line["prompt"]), ranked))
+        dropped["unscored rankings"] += not found
+    if not rows:
+        raise DataError(f"{source.file}: no scored ranking in it; make some with `charter rank`")
     used = DataUsed(
-        path=str(path),
-        sha256=sha256,
-        rows=counted["rows"],
+        path=str(source.file),
+        sha256=source.sha256(),
+        rows=len(rows),
         digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
     )
-    return prompts, used
+    return _RankedRows(used, rows, dict(+dropped))
 
 
-def _check_constitution(line: Mapping[str, Any], constitution: Constitution, where: str) -> None:
+def _check_line(line: Mapping[str, Any], constitution: Constitution | None, where: str) -> None:
+    absent = [key for key in NEEDED if key not in line]
+    if absent:
+        raise DataError(
+            f"{where}: no `{absent[0]}`; this is no ranking line, make it with `charter rank`"
+        )
     made_under = line["digests"].get("constitution")
-    if made_under != constitution.digest:
+    if constitution is not None and made_under != constitution.digest:
         raise ConfigError(
             f"{where}: ranked under the constitution {str(made_under)[:12]}…, but the recipe names "
             f"{constitution.reference}, {constitution.digest[:12]}…; name the one it was made under"
         )
 
 
-def _is_held_out(one: RankedPrompt, share: float) -> bool:
-    """Drawn by the prompt alone: the same prompts whatever the seed, the file and its order."""
-    if not share:
-        return False
-    drawn = digest(["held out", [[m.role, m.content] for m in one.prompt]])
-    return int(drawn[:8], 16) / 16**8 < share
+def _copies(rows: Sequence[_RankedRow]) -> tuple[list[int], list[int]]:
+    """Rankings that equal an earlier one, labels and all."""
+    seen: set[bytes] = set()
+    again = []
+    for number, row in enumerate(rows):
+        texts = [[turn.content for turn in text] for text in row.ranked.completions]
+        key = row_key(row.prompt, texts, row.ranked.p_HNN.tobytes().hex())
+        if key in seen:
+            again.append(number)
+        seen.add(key)
+    return again, []
 
 
 def _ties(one: RankedPrompt) -> bool:

@@ -59,14 +59,14 @@ def train_reward(
     ModelError when memory is full or the loss is no longer a number.
     """
     examples = read_examples(recipe)
-    with open_run(
-        recipe, [examples.used], resume=resume, progress=progress, message=message
-    ) as run:
+    with open_run(recipe, examples.used, resume=resume, progress=progress, message=message) as run:
         if (done := run.finished(RewardSummary)) is not None:
             return done
+        for text in examples.told:
+            run.message(text)
         encoder = RewardEncoder(model_folder(recipe.model))
         encoded, dropped = encode_prompts(examples.train, encoder, examples, recipe.max_length)
-        _say_dropped(dropped, examples.train, recipe, message)
+        _say_dropped(dropped, examples.train, recipe, run.message)
         held_out, _ = encode_prompts(examples.held_out, encoder, examples, recipe.max_length)
         trainer, network = _make_trainer(recipe, examples, _labelled(encoded, recipe), run)
         run.train(trainer)
@@ -124,10 +124,10 @@ def _say_dropped(
 ) -> None:
     total = sum(len(one.completions) for one in prompts)
     told = f"{dropped} of {total} completions are longer than {recipe.max_length} tokens with "
-    if dropped > recipe.most_dropped * total:
+    if dropped > recipe.max_dropped * total:
         raise ConfigError(
-            f"{told}their prompt (max_length); raise max_length, or most_dropped "
-            f"({recipe.most_dropped}) to leave them out"
+            f"{told}their prompt (max_length); raise max_length, or max_dropped "
+            f"({recipe.max_dropped:g}) to leave them out"
         )
     if dropped:
         message(f"{told}their prompt, and left out (max_length)")
@@ -192,14 +192,17 @@ def _publish(
         max_length=recipe.max_length,
         constitution=examples.constitution.digest if examples.constitution else None,
     )
-    with replacing(run.folder.path / HEADS_FILE) as file:
-        file.write(told.model_dump_json(indent=1).encode())
+    if run.processes.is_main:
+        with replacing(run.folder.path / HEADS_FILE) as file:
+            file.write(told.model_dump_json(indent=1).encode())
 
     def save(folder: str) -> None:
-        network.save_pretrained(folder)
-        trainer.processing_class.save_pretrained(folder)
+        if run.processes.is_main:  # all hold all of it
+            network.save_pretrained(folder)
+            trainer.processing_class.save_pretrained(folder)
 
-    publish(save if recipe.frozen else trainer.save_model, run.folder.path, recipe.model)
+    way = save if recipe.frozen else trainer.save_model
+    publish(way, run.folder.path, recipe.model, run.processes)
 
 
 def _read_prompts(

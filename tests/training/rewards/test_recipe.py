@@ -18,6 +18,11 @@ def recipe(tmp_path: Path) -> RewardRecipe:
     return make_recipe(tmp_path, tmp_path / "model")
 
 
+def rankings(recipe: RewardRecipe) -> Path:
+    assert recipe.rankings is not None
+    return recipe.rankings[0].path
+
+
 def change(recipe: RewardRecipe, **changes: Any) -> RewardRecipe:
     return RewardRecipe.model_validate({**recipe.model_dump(), **changes})
 
@@ -26,7 +31,7 @@ def change(recipe: RewardRecipe, **changes: Any) -> RewardRecipe:
     ("changes", "message"),
     [
         pytest.param({"rankings": None}, "either rankings or preferences", id="no data"),
-        pytest.param({"preferences": "p"}, "either rankings or preferences", id="both"),
+        pytest.param({"preferences": ["p"]}, "either rankings or preferences", id="both"),
         pytest.param(
             {"heads": "principles", "constitution": None}, "needs rankings, and", id="no principles"
         ),
@@ -44,9 +49,8 @@ def test_contradictions_are_refused(
 
 def test_held_out_prompts_are_the_same_whatever_the_order(recipe: RewardRecipe) -> None:
     first = read_examples(recipe)
-    assert recipe.rankings is not None
-    lines = recipe.rankings.read_text().splitlines()
-    recipe.rankings.write_text("\n".join(lines[::-1]) + "\n")
+    lines = rankings(recipe).read_text().splitlines()
+    rankings(recipe).write_text("\n".join(lines[::-1]) + "\n")
     again = read_examples(change(recipe, seed=7))
     held = {one.prompt for one in first.held_out}
     assert held == {one.prompt for one in again.held_out}
@@ -61,7 +65,7 @@ def test_principles_give_heads_by_their_words_and_scopes_after_them(recipe: Rewa
     assert examples.scope_heads == (1,)
     assert len({head.words for head in examples.heads}) == 3
     assert examples.places([0, 1]).count("rankings.jsonl:") == 2
-    assert examples.used.digests["judge"] == ("j" * 64,)
+    assert examples.used[0].digests["judge"] == ("j" * 64,)
 
 
 def test_rankings_of_another_constitution_are_refused(recipe: RewardRecipe) -> None:
@@ -73,7 +77,7 @@ def test_rankings_of_another_constitution_are_refused(recipe: RewardRecipe) -> N
 
 def test_preferences_do_as_well(recipe: RewardRecipe, tmp_path: Path) -> None:
     rows = make_preferences(tmp_path / "p.jsonl")
-    given = {"rankings": None, "constitution": None, "preferences": rows, "held_out": 0.0}
+    given = {"rankings": None, "constitution": None, "preferences": rows, "held_out_share": 0.0}
     examples = read_examples(change(recipe, **given))
     assert len(examples.train) == 16
     assert examples.train[3].place == f"{rows}:4"
@@ -81,16 +85,28 @@ def test_preferences_do_as_well(recipe: RewardRecipe, tmp_path: Path) -> None:
 
 
 def test_labels_that_are_all_ties_are_refused(recipe: RewardRecipe) -> None:
-    assert recipe.rankings is not None
-    lines = [json.loads(line) for line in recipe.rankings.read_text().splitlines()]
+    lines = [json.loads(line) for line in rankings(recipe).read_text().splitlines()]
     ties = [line | {"p": [[0.5] * 4] * 4} for line in lines]
-    recipe.rankings.write_text("".join(json.dumps(line) + "\n" for line in ties))
+    rankings(recipe).write_text("".join(json.dumps(line) + "\n" for line in ties))
     with pytest.raises(DataError, match=r"all labels are ties \(0.5\)"):
         read_examples(recipe)
 
 
 def test_lines_that_are_no_rankings_are_named(recipe: RewardRecipe) -> None:
-    assert recipe.rankings is not None
-    recipe.rankings.write_text('{"id": "1", "prompt": "x"}\n')
+    rankings(recipe).write_text('{"id": "1", "prompt": "x"}\n')
     with pytest.raises(DataError, match=r"rankings.jsonl:1: no `status`; this is no ranking line"):
         read_examples(recipe)
+
+
+def test_copies_and_leaks_are_dropped_and_told(recipe: RewardRecipe, tmp_path: Path) -> None:
+    lines = rankings(recipe).read_text().splitlines()
+    rankings(recipe).write_text("\n".join([*lines, lines[0]]) + "\n")
+    leak = json.loads(lines[3])["prompt"][0]["content"]
+    (tmp_path / "away.jsonl").write_text(json.dumps({"prompt": leak}) + "\n")
+    kept = change(recipe, keep_away=[str(tmp_path / "away.jsonl")], max_dropped=1.0)
+    examples = read_examples(kept)
+    assert len(examples.train) + len(examples.held_out) < len(lines)
+    assert any("keep_away" in text for text in examples.told)
+    again = read_examples(change(recipe, max_dropped=0.5))
+    assert len(again.train) + len(again.held_out) == len(lines)
+    assert any("repeat an earlier row" in text for text in again.told)

@@ -157,7 +157,7 @@ def test_too_long_completions_are_counted_and_too_many_refused(recipe: RewardRec
     said: list[str] = []
     with pytest.raises(ConfigError, match=r"of \d+ completions are longer than 40 tokens.*raise"):
         train_reward(change(recipe, max_length=40), message=said.append)
-    some = change(recipe, max_length=40, most_dropped=0.5, trainer={"max_steps": 1}, output="other")
+    some = change(recipe, max_length=40, max_dropped=0.5, trainer={"max_steps": 1}, output="other")
     some = change(some, output=recipe.output.with_name("some"))
     summary = train_reward(some, message=said.append)
     assert summary.completions_dropped > 0

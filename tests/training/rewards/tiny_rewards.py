@@ -74,7 +74,7 @@ def make_recipe(folder: Path, model: Path, **changes: Any) -> RewardRecipe:
         "constitution": str(folder / "tea.yaml"),
         "output": folder / "run",
         "device": "cpu",
-        "held_out": 0.25,
+        "held_out_share": 0.25,
         "trainer": trainer,
     }
     return RewardRecipe.model_validate({**values, **changes})
