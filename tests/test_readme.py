@@ -15,6 +15,7 @@ DOCUMENTS = [
     ROOT / "ARCHITECTURE.md",
     ROOT / "constitutions" / "README.md",
     ROOT / "service" / "README.md",
+    ROOT / "training" / "README.md",
     ROOT / "training" / "rewards" / "README.md",
     *sorted((ROOT / "training").rglob("*.toml")),
 ]

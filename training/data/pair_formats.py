@@ -121,7 +121,11 @@ def _rated(
 ) -> Iterator[RawPair]:
     if prompt is None:
         raise DataError(f"{where}: no `prompt` or `instruction` beside the ratings; add it")
-    known = [(text, float(rating)) for text, rating in rated if rating is not None and text]
+    known = [
+        (text, float(rating))
+        for text, rating in rated
+        if rating is not None and isinstance(text, str) and text.strip()
+    ]
     dropped["unrated"] += len(rated) - len(known)
     best_first = sorted(known, key=lambda one: -one[1])
     pairs = list(combinations(best_first, 2))
@@ -155,6 +159,9 @@ def _labelled(row: Mapping[str, Any], where: str, dropped: Counter[str]) -> Iter
         dropped["tie"] += 1
         return
     better, worse = pair.item.completions[:: 1 if pair.preferred > TIE else -1]
+    if not better.text.strip() or not worse.text.strip():
+        dropped["empty"] += 1
+        return
     prompt = as_messages([turn.model_dump() for turn in pair.item.prompt], "user", where)
     chosen, rejected = (as_messages(one.text, "assistant", where) for one in (better, worse))
     yield RawPair(prompt, chosen, rejected, None, row.get("weight"))

@@ -117,6 +117,9 @@ def test_ties_and_unrated_completions_are_counted() -> None:
     tie = {"prompt": "a", "completions": ["x", "y"], "preferred_index": None}
     assert list(parse_pairs(tie, "f:1", "all", dropped)) == []
     assert dropped["tie"] == 2
+    empty = {"prompt": "a", "completions": ["x", " "], "preferred_index": 0}
+    assert list(parse_pairs(empty, "f:1", "all", dropped)) == []
+    assert dropped["empty"] == 1
 
 
 @pytest.mark.parametrize(

@@ -168,3 +168,17 @@ def test_no_reference_model_is_kept(name: str, folder: Path, tmp_path: Path) -> 
     trainer = make_trainer(recipe, data, run)
     assert trainer.ref_model is None
     assert "ref_chosen_logps" not in trainer.train_dataset.column_names
+
+
+@pytest.mark.parametrize(
+    "option", [{"gradient_checkpointing": True}, {"optim": "adamw_torch_fused"}]
+)
+def test_options_that_save_memory_or_time_change_no_loss(
+    option: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    losses = []
+    for name, trainer in (("plain", {}), ("with", option)):
+        recipe = recipe_of("dpo", folder, tmp_path / name, trainer={"max_steps": 2, **trainer})
+        train_dpo(recipe, message=lambda _: None)
+        losses.append([line["loss"] for line in metrics(recipe.output)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
