@@ -37,11 +37,15 @@ class Budget:
         self._spent_votes += usage["new_votes"]
         self._spent_tokens += usage["prompt_tokens"] + usage["new_votes"]
 
-    def reached(self) -> str | None:
-        """Which limit is reached, in words; None while there is something left."""
+    def window(self, size: int) -> int:
+        """How many questions may go out together, so that little is asked beyond the limit."""
+        return size if self.votes is None else int(min(size, max(16, self.votes // 4)))
+
+    def reached(self, out: int = 0) -> str | None:
+        """Which limit is reached, in words, were `out` votes cast; None if something is left."""
         passed = time.monotonic() - self._start
         for name, limit, spent in (
-            ("votes", self.votes, self._spent_votes),
+            ("votes", self.votes, self._spent_votes + out),
             ("tokens", self.tokens, self._spent_tokens),
             ("seconds", self.seconds, passed),
         ):

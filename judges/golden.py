@@ -20,6 +20,8 @@ class GoldenResult(Record):
     """P(better over worse) by both orders; None when unscored."""
     reason: Reason | None = None
     """Why it is unscored."""
+    new_votes: int = 0
+    """Votes cast for it now."""
 
     @property
     def passed(self) -> bool:
@@ -54,6 +56,7 @@ async def run_golden_tests(
                 test=number,
                 p=float(line["p"][0][1]) if line["status"] == "scored" else None,
                 reason=line["reason"],
+                new_votes=line["usage"]["new_votes"],
             )
             for number, line in enumerate(lines)
         ]

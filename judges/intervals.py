@@ -5,7 +5,7 @@ import math
 Z_95 = 1.959963984540054
 
 
-def wilson(successes: float, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a share, (0, 1) for n = 0; half successes (ties) are allowed.
 
     Source: Wilson 1927; good at small n and near 0 and 1, where the plain interval is not.

@@ -74,15 +74,21 @@ async def ask(
     ballot = ballot_maker(judges, constitution, method)
     flying: deque[asyncio.Task[AskedWindow]] = deque()
     out: InFlight = {}
-    windows = iter(_windows(items, constitution, len(judges), pairs))
+    size = budget.window(WINDOW_QUESTIONS) if budget else WINDOW_QUESTIONS
+    windows = iter(_windows(items, constitution, len(judges), pairs, size))
     try:
         while True:
             over = budget.reached() if budget else None
-            while not over and len(flying) < WINDOWS_IN_FLIGHT and (window := next(windows, None)):
+            while not over and len(flying) < WINDOWS_IN_FLIGHT:
+                if budget and flying and budget.reached(len(out)):
+                    break  # what is out may spend the rest
+                if not (window := next(windows, None)):
+                    break
                 job = _ask_window(
                     window, constitution, panel, store, ballot, method, pairs, only, out
                 )
                 flying.append(asyncio.create_task(job))
+                await asyncio.sleep(0)  # so that it is known what is out
             if not flying:
                 for window in windows:  # what the budget did not reach
                     made, none = [ballot(item) for item in window], [Asked() for _ in window]
@@ -180,6 +186,7 @@ def _windows(
     constitution: Constitution,
     judges: int,
     pairs: Pairs | FewPairs | PairsOf,
+    size: int,
 ) -> Iterable[list[Item]]:
     judged = sum(principle.rule is None for principle in constitution.principles)
     window: list[Item] = []
@@ -187,7 +194,7 @@ def _windows(
     for item in items:
         window.append(item)
         held += 2 * most_pairs(len(item.completions), pairs) * max(judged, 1) * judges
-        if held >= WINDOW_QUESTIONS:
+        if held >= size:
             yield window
             window, held = [], 0
     if window:

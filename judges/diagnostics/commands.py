@@ -3,7 +3,17 @@
 import argparse
 from pathlib import Path
 
-from judges.commands import Verbs, add_judge_flags, add_store_flag, add_verb, later, share
+from judges.commands import (
+    Verbs,
+    add_budget_flag,
+    add_judge_flags,
+    add_rate_flag,
+    add_store_flag,
+    add_verb,
+    later,
+    share,
+    whole,
+)
 
 
 def add_verbs(inner: Verbs) -> None:
@@ -37,12 +47,21 @@ def _add_impact(inner: Verbs) -> None:
     parser = add_verb(
         inner,
         "impact",
-        "What an edit would change in a run, before anything is judged again",
+        "What an edit would change in a run, from stored votes and a sample judged again",
         later("run_impact", "judges.diagnostics.verbs"),
     )
     parser.add_argument("old", metavar="OLD", help="name@version, name, or path")
     parser.add_argument("new", metavar="NEW", help="the edited one")
     _add_run_flags(parser)
+    parser.add_argument(
+        "--sample",
+        type=whole,
+        metavar="N",
+        help="judge about N prompts under NEW, only what the edit asks, and estimate the whole "
+        "run; the votes stay in the store (judge nothing)",
+    )
+    add_rate_flag(parser)
+    add_budget_flag(parser)
     add_judge_flags(parser)
 
 
@@ -60,4 +79,9 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slice", default="subset", metavar="COLUMN", help="metadata that parts the data (subset)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="draws resamples (0)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="draws resamples, and the sample: the same one takes the same prompts (0)",
+    )

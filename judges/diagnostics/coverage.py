@@ -1,11 +1,12 @@
 """Where the constitution has nothing to say: pairs on which every principle is near one half."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from judges.aggregate import SCOPE_FLOOR, Bools, Floats
-from judges.calibration.estimates import Estimate, IntArray
+from judges.calibration.estimates import Estimate
 from judges.diagnostics.column_estimates import share_of
 from judges.diagnostics.pair_votes import TIE, PairVotes
 from judges.records import Record
@@ -52,18 +53,21 @@ def coverage(votes: PairVotes, label_B: Floats, slice_B: Sequence[str], *, near:
         gaps=share_of(gap, judged, group_B),
         nothing_applies=int((judged & ~votes.active_BP.any(1)).sum()),
         preferred_by_people=share_of(label_B != TIE, gap & ~np.isnan(label_B), group_B),
-        slices=slice_shares(gap, judged, slice_B, group_B),
+        slices=slice_shares(gap, judged, slice_B, partial(share_of, group_B=group_B)),
     )
 
 
 def slice_shares(
-    successes: Bools, among: Bools, slice_B: Sequence[str], group_B: IntArray
+    successes: Bools,
+    among: Bools,
+    slice_B: Sequence[str],
+    share: Callable[[Bools, Bools], Estimate | None],
 ) -> tuple[SliceShare, ...]:
     """The share of successes in each part of the data, the largest first; none for one part."""
     parts = np.array(slice_B, dtype=object)
     names = sorted(set(slice_B))
     if len(names) < 2:
         return ()
-    found = [(name, share_of(successes, among & (parts == name), group_B)) for name in names]
-    told = [SliceShare(slice=name, share=share) for name, share in found if share is not None]
+    found = [(name, share(successes, among & (parts == name))) for name in names]
+    told = [SliceShare(slice=name, share=one) for name, one in found if one is not None]
     return tuple(sorted(told, key=lambda one: (-one.share.value, one.slice)))

@@ -59,6 +59,34 @@ class GoldenChange(Record):
     """The new one's."""
 
 
+class Stratum(Record):
+    """A part of the run from which prompts were taken."""
+
+    name: str
+    """The part of the data, and how near its prompts' nearest pairs are to a tie."""
+    prompts: int
+    """Prompts in it."""
+    judged: int
+    """Of these, judged for the sample."""
+
+
+class SampleTold(Record):
+    """The prompts that were judged again in place of all."""
+
+    prompts: int
+    """Prompts of the run."""
+    taken: int
+    """Prompts that were taken."""
+    judged: int
+    """Of these, with all votes that the edit needs; the estimates rest on them."""
+    new_votes: int
+    """Votes cast now; 0 where all were in the store already."""
+    stopped: str | None = None
+    """Which budget ended the asking early, or why prompts were lost."""
+    strata: tuple[Stratum, ...]
+    """Where they were taken from."""
+
+
 class Impact(Record):
     """What `charter constitution impact` found."""
 
@@ -70,8 +98,11 @@ class Impact(Record):
     """Their digests."""
     rankings: str
     """Name of the rankings file."""
+    sample: SampleTold | None = None
+    """The sample that was judged; None: all is from stored votes. With one, estimates are for the
+    whole run, and so are the counts of flips; the numbers of pairs below are the sample's."""
     prompts: int
-    """Different prompts: what intervals resample."""
+    """Different prompts: what intervals rest on."""
     pairs: int
     """Pairs of different, filled completions."""
     both: int
@@ -83,7 +114,7 @@ class Impact(Record):
     needs: tuple[NeededVotes, ...]
     """Principles of the new constitution left out of this preview, for want of votes."""
     cost: tuple[JudgeEstimate, ...]
-    """What their votes cost with the judges named; empty where none was named."""
+    """What relabelling the whole run still costs with the judges named; empty without a judge."""
     added: tuple[str, ...]
     """Principles only the new one has."""
     dropped: tuple[str, ...]

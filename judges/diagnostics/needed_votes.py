@@ -1,14 +1,14 @@
 """What a constitution asks that the store cannot answer: the price of an edit beforehand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from judges.aggregate import SCOPE_FLOOR
 from judges.constitutions.constitution import Constitution
 from judges.diagnostics.pair_votes import PairVotes
+from judges.lacking import lacking_once, lacking_votes
 from judges.records import Record
-from judges.reweigh import CHUNK, questions
 from judges.store.vote_store import VoteStore
 from judges.tally import Ballot
 
@@ -39,21 +39,24 @@ def only(constitution: Constitution, names: Sequence[str]) -> Constitution:
 
 
 def needed_votes(
-    ballots: Sequence[Ballot], constitution: Constitution, names: Sequence[str], store: VoteStore
+    ballots: Sequence[Ballot],
+    constitution: Constitution,
+    names: Sequence[str],
+    store: VoteStore,
+    known: Mapping[str, int] | None = None,
 ) -> list[NeededVotes]:
-    """How many votes each of these principles lacks. Cost: no model call."""
+    """How many votes each of these principles lacks, counted where it is not known yet.
+
+    Cost: no model call.
+    """
     needed = []
     for name in names:
         alone = only(constitution, [name])
-        lacking = 0
-        for start in range(0, len(ballots), CHUNK):
-            asked = {
-                question
-                for ballot in ballots[start : start + CHUNK]
-                if len(ballot.completions) > 1
-                for question in questions(ballot, alone)
-            }
-            lacking += len(asked) - len(store.get(list(asked)))
+        lacking = (known or {}).get(name)
+        if lacking is None:
+            pairs = [None] * len(ballots)
+            found = lacking_votes(ballots, pairs, alone, store)
+            lacking = int(lacking_once(found, ballots, pairs, store).sum())
         rule = alone.principles[0].rule is not None
         needed.append(NeededVotes(principle=name, votes=lacking, checked_by_code=rule))
     return needed

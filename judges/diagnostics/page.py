@@ -7,6 +7,8 @@ from pathlib import Path
 from jinja2 import Environment
 
 from judges.cards.plots import Mark, interval_figure
+from judges.cost import JudgeEstimate
+from judges.cost_text import estimate_lines
 from judges.diagnostics.diagnosis import Diagnosis
 from judges.diagnostics.impact_report import Impact
 from judges.diagnostics.plots import matrix_figure
@@ -95,8 +97,12 @@ def _cut(text: str, most: int = 1500) -> str:
     return text if len(text) <= most else text[:most] + " …"
 
 
+def _cost(one: JudgeEstimate) -> str:
+    return " ".join(line.strip() for line in estimate_lines(one))
+
+
 @cache
 def _environment() -> Environment:
     environment = page_environment(HERE)
-    environment.filters.update(percent=percent, cut=_cut)
+    environment.filters.update(percent=percent, cut=_cut, cost=_cost)
     return environment

@@ -1,12 +1,16 @@
 """A rankings file as diagnostics read it: ballots and slices of all lines, texts of a few."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from judges.aggregate import Floats
+from judges.calibration.estimates import IntArray, group_numbers
 from judges.errors import DataError
 from judges.jsonl import parse_line, read_lines
 from judges.ranking_files import ballot_in
@@ -19,21 +23,50 @@ class _Line(msgspec.Struct):
     id: str
     votes: dict[str, Any]
     metadata: dict[str, Any] = {}
+    p: list[list[float | None]] = []
 
 
 @dataclass(frozen=True)
 class Run:
-    """The rankings of a file, in its order."""
+    """The rankings of a file, or some of them, in its order."""
 
     path: Path
     ballots: tuple[Ballot, ...]
     slices: tuple[str, ...]
     """The part of the data each ranking belongs to; empty where its metadata names none."""
+    nearness: Floats
+    """|p - 0.5| of each ranking's pair that is nearest to a tie; NaN where none is scored."""
+    places: tuple[int, ...]
+    """Which line of the file each ranking is, from 0."""
+
+    @cached_property
+    def groups(self) -> IntArray:
+        """Number of each ranking's prompt."""
+        return group_numbers([one.conversation for one in self.ballots], len(self.ballots))
+
+    def only(self, rankings: Sequence[int]) -> "Run":
+        """Some of the rankings."""
+        return replace(
+            self,
+            ballots=tuple(self.ballots[row] for row in rankings),
+            slices=tuple(self.slices[row] for row in rankings),
+            nearness=self.nearness[list(rankings)],
+            places=tuple(self.places[row] for row in rankings),
+        )
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Number and bytes of each ranking's line."""
+        wanted = iter(self.places)
+        place = next(wanted, None)
+        for at, line in enumerate(read_lines(self.path)):
+            if at == place:
+                yield line
+                place = next(wanted, None)
 
 
 def read_run(path: Path, slice_column: str = "subset") -> Run:
     """Where the votes of every ranking lie. Raises: DataError naming file and line."""
-    ballots, slices = [], []
+    ballots, slices, near = [], [], []
     for number, line in read_lines(path):
         where = f"{path}:{number}"
         try:
@@ -51,9 +84,11 @@ def read_run(path: Path, slice_column: str = "subset") -> Run:
         ballots.append(ballot)
         part = found.metadata.get(slice_column)
         slices.append("" if part is None else str(part))
+        gaps = [abs(p - 0.5) for i, row in enumerate(found.p) for p in row[:i] if p is not None]
+        near.append(min(gaps, default=float("nan")))
     if not ballots:
         raise DataError(f"{path}: no line in it; rank some prompts with `charter rank`")
-    return Run(path, tuple(ballots), tuple(slices))
+    return Run(path, tuple(ballots), tuple(slices), np.array(near), tuple(range(len(ballots))))
 
 
 def read_texts(run: Run, rankings: Collection[int]) -> dict[int, dict[str, Any]]:
@@ -61,7 +96,7 @@ def read_texts(run: Run, rankings: Collection[int]) -> dict[int, dict[str, Any]]
     wanted = set(rankings)
     return {
         place: parse_line(line, f"{run.path}:{number}")
-        for place, (number, line) in enumerate(read_lines(run.path))
+        for place, (number, line) in enumerate(run.lines())
         if place in wanted
     }
 

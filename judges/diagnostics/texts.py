@@ -10,7 +10,6 @@ from judges.aggregate import Floats
 from judges.diagnostics.pair_votes import PairVotes
 from judges.diagnostics.run_files import Run
 from judges.errors import DataError
-from judges.jsonl import read_lines
 
 OPENING = 240
 """Characters within which a refusal is looked for: what follows is mostly an answer."""
@@ -57,7 +56,7 @@ def pair_texts(run: Run, votes: PairVotes) -> PairTexts:
     words: list[int] = []
     refused: list[bool] = []
     starts = []
-    for (number, line), ballot in zip(read_lines(run.path), run.ballots, strict=True):
+    for (number, line), ballot in zip(run.lines(), run.ballots, strict=True):
         texts = _decode(line).completions
         if len(texts) != len(ballot.completions):
             raise DataError(

@@ -6,22 +6,25 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from judges.constitutions.constitution import Constitution
+from judges.constitutions.diff import compare
 from judges.constitutions.files import load_constitution
-from judges.cost import JudgeEstimate, estimate
 from judges.diagnostics.diagnosis import Bounds, diagnose
-from judges.diagnostics.golden_votes import usual_settings
 from judges.diagnostics.impact import preview
 from judges.diagnostics.impact_report import Impact
-from judges.diagnostics.needed_votes import only, silent_principles
+from judges.diagnostics.impact_text import impact_lines
 from judges.diagnostics.page import diagnosis_page, findings, impact_page
-from judges.diagnostics.pair_votes import gather_votes
+from judges.diagnostics.rejudge import edit_digests, lacking_principles, rejudge
 from judges.diagnostics.run_files import Run, read_run
+from judges.diagnostics.sampling import draw
 from judges.errors import ConfigError
-from judges.items import ITEM_KEYS, parse_item
-from judges.jsonl import read_jsonl, replacing
-from judges.judge import Method
-from judges.judge_files import find_judges, open_judges
-from judges.progress import say
+from judges.jsonl import replacing
+from judges.judge import Judge
+from judges.judge_files import open_judges
+from judges.progress import progress, say
+from judges.ranking_verbs import budget_wanted, prices_of, speed_wanted
+from judges.relabelling.cast import method_of, refuse_other_judges
+from judges.relabelling.estimate import estimate_plan
+from judges.relabelling.plan import Plan, plan_relabel
 from judges.store.vote_store import VoteStore
 from judges.verbs import emit, refuse_same
 
@@ -57,71 +60,53 @@ def run_impact(options: argparse.Namespace) -> int:
     _check_output(options)
     old, new = load_constitution(options.old), load_constitution(options.new)
     run = read_run(options.rankings, options.slice)
+    only = edit_digests(new, compare(old, new))
     with VoteStore.open(options.store) as store:
-        found = preview(
-            run, old, new, store,
-            labels=options.labels, cost=_cost(run, new, options, store),
-            slice_column=options.slice, seed=options.seed,
-        )  # fmt: skip
+        plan = plan_relabel(options.rankings, new, store, only)
+        found = asyncio.run(_previewed(run, plan, (old, new), options, store))
     _write(options.output, impact_page(found))
     if options.json:
         emit(found.model_dump_json(indent=2))
     else:
-        _say_impact(found)
+        for line in impact_lines(found):
+            emit(line)
     return 0
 
 
-def _say_impact(found: Impact) -> None:
-    for need in found.needs:
-        how = ", checked by code" if need.checked_by_code else ""
-        emit(f"{need.principle} needs {need.votes} votes{how}; left out of this preview")
-    for cost in found.cost:
-        about = "" if cost.exact else "about "
-        emit(f"  {cost.judge}: {cost.questions - cost.stored} votes, {about}{cost.prompt_tokens} "
-             "prompt tokens")  # fmt: skip
-    flips = found.flips
-    if flips.share is None:
-        emit("no pair has a verdict under both constitutions")
-        return
-    one = flips.share
-    emit(
-        f"{100 * one.value:.1f} % of labels flip ({100 * one.low:.1f} to {100 * one.high:.1f} %, "
-        f"n {one.n}): {flips.turned} turned, {flips.to_tie} become ties, {flips.from_tie} were"
-    )
-    if found.agreement.difference is not None:
-        gain = found.agreement.difference
-        emit(
-            f"agreement with people {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to "
-            f"{100 * gain.high:+.1f}, n {gain.n})"
-        )
-
-
-def _cost(
-    run: Run, constitution: Constitution, options: argparse.Namespace, store: VoteStore
-) -> tuple[JudgeEstimate, ...]:
-    """What lacking votes cost with the judges named; nothing is opened where none is named."""
-    if not options.judge:
-        return ()
-    silent = silent_principles(gather_votes(run.ballots, constitution, store))
-    if not silent:
-        return ()
-    items = [
-        parse_item({key: row[key] for key in ITEM_KEYS if key in row}, f"{run.path}:{number}")
-        for number, row in read_jsonl(run.path)
-    ]
-    settings = usual_settings(run.ballots)
-    method = Method.model_validate({"kind": settings.kind, "samples": settings.samples})
-
-    async def estimated() -> list[JudgeEstimate]:
-        async with AsyncExitStack() as stack:
+async def _previewed(
+    run: Run,
+    plan: Plan,
+    edit: tuple[Constitution, Constitution],
+    options: argparse.Namespace,
+    store: VoteStore,
+) -> Impact:
+    """The preview, after judging a sample where votes are lacking and one is asked for."""
+    sample, cost = None, []
+    sampling = options.sample is not None and bool(plan.votes or plan.checks)
+    async with AsyncExitStack() as stack:
+        judges: list[Judge] = []
+        if plan.votes and (sampling or options.judge):
             judges = await open_judges(options.judge, stack)
-            prices = {n: one.price for n, one in find_judges(options.judge) if one.price}
-            return estimate(
-                items, only(constitution, silent), judges, store,
-                method=method, prices=prices,
-            )  # fmt: skip
-
-    return tuple(asyncio.run(estimated()))
+            refuse_other_judges(plan, judges, method_of(plan.settings, store))
+        if sampling:
+            drawn = draw(run, options.sample, options.seed)
+            with progress("judging a sample", "prompts") as report:
+                sample = await rejudge(
+                    run, drawn, plan, edit, judges, store,
+                    budget=budget_wanted(options), progress=report,
+                )  # fmt: skip
+            plan = plan_relabel(options.rankings, edit[1], store, plan.only)
+        if judges and plan.votes:
+            prices = prices_of(options.judge)
+            cost = estimate_plan(
+                plan, edit[1], judges, store, rate=speed_wanted(options), prices=prices
+            )
+    whole = sample is None or not (plan.votes or plan.checks)
+    return preview(
+        run, *edit, store,
+        labels=options.labels, cost=tuple(cost), lacking=lacking_principles(plan),
+        sample=None if whole else sample, slice_column=options.slice, seed=options.seed,
+    )  # fmt: skip
 
 
 def _check_output(options: argparse.Namespace) -> None:

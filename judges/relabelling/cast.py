@@ -28,7 +28,6 @@ from judges.records import Item
 from judges.relabelling.plan import Plan, pairs_of
 from judges.store.vote_store import VoteStore
 from judges.tally import Settings
-from judges.vote_table import Integers
 
 
 def method_of(settings: Settings, store: VoteStore) -> Method:
@@ -69,15 +68,15 @@ async def cast_lacking(
     judges: Sequence[Judge],
     store: VoteStore,
     *,
-    chosen: Integers | None = None,
+    chosen: Sequence[int] | None = None,
     only: Container[str] | None = None,
     budget: Budget | None = None,
     progress: Progress | None = None,
 ) -> AsyncGenerator[tuple[int, dict[int, dict[str, Any]]]]:
     """Cast what a plan's lines lack, some lines at a time: votes cast, what asking left on a line.
 
-    Some lines, where `chosen` holds their places. Cost: the plan's votes, less what another line
-    or run has cast meanwhile. Raises: ModelError when the judges are gone.
+    Some lines, where `chosen` holds their places: in that order. Cost: the plan's votes, less
+    what another line or run has cast meanwhile. Raises: ModelError when the judges are gone.
     """
     method = method_of(plan.settings, store)
     lacks_R = plan.votes_RT[:, plan.judged_T if judges else ~plan.judged_T].sum(1) > 0
@@ -85,7 +84,12 @@ async def cast_lacking(
         lacks_R &= np.isin(np.arange(len(lacks_R)), chosen)
     places = np.flatnonzero(lacks_R).tolist()
     pairs: dict[str, Sequence[tuple[int, int]]] = {}
-    items = _noting(items_at(plan, lacks_R, judges, method), pairs)
+    read = items_at(plan, lacks_R, judges, method)
+    if chosen is not None:
+        by_place = dict(zip(places, read, strict=True))
+        places = [place for place in chosen if place in by_place]
+        read = (by_place[place] for place in places)
+    items = _noting(read, pairs)
     done = 0
     windows = ask(
         items, constitution, judges, store, pairs=pairs, method=method, budget=budget, only=only

@@ -51,6 +51,12 @@ class Plan:
         return int(self.votes_TJ[self.judged_T].sum())
 
     @property
+    def asked(self) -> frozenset[str]:
+        """Topics that lack votes on some line."""
+        lacks_T = np.asarray(self.votes_RT.sum(0)).tolist()
+        return frozenset(t.digest for t, votes in zip(self.topics, lacks_T, strict=True) if votes)
+
+    @property
     def stored(self) -> int:
         """Votes of judges that are there."""
         return int(self.stored_J.sum())

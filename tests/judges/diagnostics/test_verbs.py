@@ -12,7 +12,7 @@ from judges.diagnostics.run_files import Run, read_run
 from judges.diagnostics.verbs import run_diagnose, run_impact
 from judges.errors import ConfigError, DataError
 from judges.store.vote_store import VoteStore
-from tests.judges.diagnostics.made_run import MILK, planted_items, write_labels
+from tests.judges.diagnostics.made_run import MILK, TASTES, planted_items, write_labels
 
 HEAD = "name: {name}\nversion: 1.0.0\ntitle: t\nlicence: CC0-1.0\nprinciples:\n"
 PRINCIPLE = "  - id: {id}\n    family: f\n    title: t\n    text: {text}\n    weight: {weight}\n"
@@ -25,6 +25,19 @@ def _constitution(folder: Path, name: str, milk: float, text: str = "Praise milk
     body = "".join(PRINCIPLE.format(id=i, text=t, weight=w) for i, t, w in rows)
     path.write_text(HEAD.format(name=name) + body)
     return str(path)
+
+
+def _judges(folder: Path) -> Path:
+    """A judges file with the judge of the planted run."""
+    tastes = ", ".join(
+        f"{json.dumps(text)} = {json.dumps(taste)}" for text, taste in TASTES.items()
+    )
+    path = folder / "judges.toml"
+    path.write_text(
+        f'[planted]\ntransport = "fake"\nfake = {{preferences = {{{tastes}}}, '
+        'applies = {Mars = "never"}}\n'
+    )
+    return path
 
 
 def _options(verb: str, *arguments: str) -> argparse.Namespace:
@@ -55,18 +68,22 @@ def test_diagnose_writes_a_page_and_prints_json(
 
 
 def test_impact_says_flips_and_what_an_edit_costs(
-    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("CHARTER_JUDGES", str(_judges(tmp_path)))
     old = _constitution(tmp_path, "a", 0.5)
     new = _constitution(tmp_path, "b", 2.0)
     assert run_impact(_options("impact", old, new, *flags)) == 0
     told = capsys.readouterr().out
-    assert "25.0 % of labels flip" in told and "n 120" in told and "+25.0 points" in told
+    assert "25.0 % (18.1 to 33.4 %, n 120) of labels flip" in told and "+25.0 points" in told
     worded = _constitution(tmp_path, "c", 2.0, "Love milk.")
-    assert run_impact(_options("impact", old, worded, "--judge", "fake", *flags)) == 0
+    assert run_impact(_options("impact", old, worded, "--judge", "planted", *flags)) == 0
     told = capsys.readouterr().out
     assert "milk needs 240 votes; left out of this preview" in told
-    assert "fake: 240 votes, about" in told
+    assert "planted: 240 votes to cast, 0 stored already" in told
 
 
 def test_an_output_that_is_no_page_is_refused(flags: list[str], tmp_path: Path) -> None:
