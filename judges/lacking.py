@@ -49,6 +49,12 @@ class Lacking:
     counted_T: Bools
     """Topics that were looked up; the others are taken to be stored."""
 
+    def only(self, digests: Container[str]) -> "Lacking":
+        """The same of some topics; the others are taken to be stored."""
+        counted = np.array([topic.digest in digests for topic in self.topics], bool)
+        votes_RTJ = np.where(counted[:, None], self.votes_RTJ, 0)
+        return replace(self, votes_RTJ=votes_RTJ, counted_T=counted)
+
     @property
     def judged_T(self) -> Bools:
         """Which topics judges are asked about."""

@@ -25,6 +25,16 @@ def add_verbs(verbs: Verbs) -> None:
         later("run_reweigh", HERE),
     )
     reweigh.add_argument("--votes", type=whole, default=1_000_000, help="stored votes (1000000)")
+    edit = add_verb(
+        names,
+        "edit",
+        "What one edit of a constitution costs on a large stored run, against judging it anew",
+        later("run_edit", HERE),
+    )
+    edit.add_argument(
+        "--prompts", type=whole, default=100_000, help="prompts x 2 completions stored (100000)"
+    )
+    edit.add_argument("--sample", type=whole, default=500, help="prompts of impact --sample (500)")
     recorded = add_verb(
         names,
         "recorded-verdicts",

@@ -13,7 +13,6 @@ import orjson
 from judges.ballots import ballot_maker
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
 from judges.benchmarks.own_process import measured
-from judges.cost import least_tokens
 from judges.engine.command import engine_build, engine_environment, resolve
 from judges.errors import ConfigError
 from judges.judge import Judge, Method
@@ -28,6 +27,7 @@ from judges.ratings import rating_form, rating_prompts
 from judges.records import Item
 from judges.reweigh import questions
 from judges.store.vote_store import VoteStore
+from judges.worded import least_tokens
 
 PRINCIPLES = 16
 PAIRED_PROMPTS = 25

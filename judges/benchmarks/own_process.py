@@ -1,9 +1,13 @@
 """Measuring in a process of its own, so that nothing loaded before counts."""
 
 import json
+import re
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from judges.engine.python_process import python_environment
@@ -23,3 +27,16 @@ def measured(
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def usage_since(start: float) -> dict[str, Any]:
+    """Seconds since a monotonic time, and peak memory of this process and of its largest child."""
+    seconds = time.monotonic() - start
+    # Not `ru_maxrss`: a child starts with its parent's there.
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {
+        "seconds": round(seconds, 2),
+        "peak_mib": round(int(found.group(1)) / 1024) if found else None,
+        "peak_mib_of_the_largest_child": round(largest),
+    }

@@ -2,8 +2,6 @@
 
 import json
 import random
-import re
-import resource
 import sqlite3
 import sys
 import tempfile
@@ -14,7 +12,7 @@ from typing import Any
 
 from judges.ballots import ballot_of
 from judges.benchmarks.made_up import made_up_constitution, made_up_items
-from judges.benchmarks.own_process import measured
+from judges.benchmarks.own_process import measured, usage_since
 from judges.constitutions.constitution import Constitution
 from judges.jsonl import write_jsonl
 from judges.judge import RULE_SETTING
@@ -113,24 +111,11 @@ def _plain(folder: Path) -> int:
         return len(connection.execute(query).fetchall())
 
 
-def _peak_mib() -> float:
-    """Peak memory of this process. Not `ru_maxrss`: a child starts with its parent's there."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found.group(1)) / 1024 if found else float("nan")
-
-
 def measure(what: str, folder: Path) -> None:
     """Print the seconds after start-up and the peak memory of this process and its children."""
     start = time.monotonic()
     {"reweigh": _reweigh, "plain": _plain}[what](folder)
-    seconds = time.monotonic() - start
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    told = {
-        "seconds": round(seconds, 2),
-        "peak_mib": round(_peak_mib()),
-        "peak_mib_of_the_largest_child": round(largest),
-    }
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(usage_since(start)) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,14 @@ def run_reweigh(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_edit(options: argparse.Namespace) -> int:
+    """`charter benchmark edit`"""
+    from judges.benchmarks.edit import benchmark_edit
+
+    emit(json.dumps(benchmark_edit(options.prompts, options.sample), indent=2))
+    return 0
+
+
 def run_recorded_verdicts(options: argparse.Namespace) -> int:
     """`charter benchmark recorded-verdicts`"""
     from judges.benchmarks.recorded_verdicts import benchmark_recorded_verdicts

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from judges.collective.commands import add_verbs as add_collect_verb
-from judges.commands import Verbs, add_judge_flags, add_verb, later, no_verb
+from judges.commands import Verbs, add_judge_flags, add_rate_flag, add_verb, later, no_verb
 from judges.diagnostics.commands import add_verbs as add_diagnostic_verbs
 from judges.inference.commands import add_verbs as add_infer_verb
 
@@ -61,12 +61,17 @@ def _add_diff(inner: Verbs) -> None:
     )
     verb.add_argument("before", metavar="OLD", help=REFERENCE)
     verb.add_argument("after", metavar="NEW", help=REFERENCE)
-    verb.add_argument(
+    counted = verb.add_mutually_exclusive_group()
+    counted.add_argument(
         "--input",
         type=Path,
         metavar="COMPLETIONS",
         help="count what judging these again costs in votes, tokens and minutes; judges nothing",
     )
+    counted.add_argument(
+        "--rankings", type=Path, metavar="R", help="the same for a run, as `charter relabel` does"
+    )
+    add_rate_flag(verb)
     verb.add_argument("--json", action="store_true", help="print JSON")
     add_judge_flags(verb)
 

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 from judges.constitutions.constitution import Constitution
@@ -18,14 +18,21 @@ from judges.constitutions.lint import Finding, lint_constitution
 from judges.constitutions.published import deprecations
 from judges.constitutions.semver import demanded_step, next_version
 from judges.constitutions.yaml_source import YamlSource, read_yaml
-from judges.cost import JudgeEstimate, estimate
+from judges.cost import JudgeEstimate, Survey
+from judges.cost_text import estimate_lines
 from judges.golden import GoldenResult, run_golden_tests
 from judges.intervals import wilson
 from judges.items import load_items
 from judges.judge_files import open_judges
 from judges.progress import say
+from judges.ranking_verbs import prices_of, speed_wanted
+from judges.relabelling.estimate import estimate_plan
+from judges.relabelling.plan import plan_relabel
 from judges.store.vote_store import VoteStore
 from judges.verbs import emit
+
+Told = tuple[list[JudgeEstimate], int]
+"""What an edit costs each judge, and votes that are lacking besides."""
 
 
 def run_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb's form
@@ -111,11 +118,12 @@ def run_diff(options: argparse.Namespace) -> int:
     before = load_constitution(options.before, warn=False)
     after = load_constitution(options.after, warn=False)
     diff = compare(before, after)
-    told = _estimated(after, diff, options) if options.input else []
+    counted = options.input or options.rankings
+    told, rest = _estimated(after, diff, options) if counted else ([], 0)
     if options.json:
         step = demanded_step(diff)
-        counted = [{"edit": edit.model_dump(), "all": whole.model_dump()} for edit, whole in told]
-        emit(json.dumps(diff.model_dump() | {"step": step, "estimates": counted}, indent=2))
+        more = {"step": step, "estimates": [one.model_dump() for one in told], "lacking": rest}
+        emit(json.dumps(diff.model_dump() | more, indent=2))
         return 0
     emit(f"{diff.before} → {diff.after}")
     for change in diff.changes:
@@ -126,9 +134,10 @@ def run_diff(options: argparse.Namespace) -> int:
         emit(line)
     if (step := demanded_step(diff)) and before.name == after.name:
         emit(f"version: the {step} step, {next_version(before.version, step)}")
-    for edit, whole in told:
-        for line in _said(edit, whole):
-            emit(line)
+    for one in told:
+        emit("\n".join(estimate_lines(one)))
+    if rest:
+        emit(f"and {rest} votes on what did not change, not stored yet either")
     return 0
 
 
@@ -173,34 +182,25 @@ def _catching_up(diff: Diff) -> Iterator[str]:
         yield "nothing is to be done again: all votes and labels stay"
 
 
-def _estimated(
-    after: Constitution, diff: Diff, options: argparse.Namespace
-) -> list[tuple[JudgeEstimate, JudgeEstimate]]:
-    """For each judge what the edit costs, and what ranking as a whole costs. No model call."""
-    items = load_items(options.input)
+def _estimated(after: Constitution, diff: Diff, options: argparse.Namespace) -> Told:
+    """What the edit costs, and how many votes are lacking on what did not change. No model call."""
+    rate, prices = speed_wanted(options), prices_of(options.judge)
+    only = diff.wanted_digests
 
-    async def run() -> list[tuple[JudgeEstimate, JudgeEstimate]]:
+    async def run() -> Told:
         async with AsyncExitStack() as stack:
             judges = await open_judges(options.judge, stack)
-            edit = estimate(items, after, judges, store, only=diff.wanted_digests)
-            whole = estimate(items, after, judges, store)
-            return list(zip(edit, whole, strict=True))
+            if options.rankings:
+                plan = plan_relabel(options.rankings, after, store)
+                rest = plan.votes - plan.only(only).votes
+                told = estimate_plan(
+                    plan.only(only), after, judges, store, rate=rate, prices=prices
+                )
+            else:
+                survey = Survey(load_items(options.input), after, judges, store)
+                rest = survey.votes() - survey.votes(only)
+                told = survey.estimates(only=only, rate=rate, prices=prices)
+            return told, rest
 
     with VoteStore.open(options.store) as store:
         return asyncio.run(run())
-
-
-def _said(edit: JudgeEstimate, whole: JudgeEstimate) -> Sequence[str]:
-    about = "" if edit.exact else "about "
-    time = "minutes unknown: the store holds too few votes of this judge"
-    if edit.seconds is not None:
-        time = f"{edit.seconds / 60:.1f} minutes at the speed of its votes so far"
-    new, rest = edit.questions - edit.stored, whole.questions - whole.stored
-    lines = [
-        f"{edit.judge}: {new} votes for the edit, {edit.stored} more are stored already",
-        f"  {about}{edit.prompt_tokens} prompt tokens, {edit.fresh_tokens} of them fresh at least; "
-        f"{time}",
-    ]
-    if rest > new:
-        lines.append(f"  and {rest - new} votes on what did not change, not stored yet either")
-    return lines

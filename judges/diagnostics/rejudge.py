@@ -9,7 +9,6 @@ import numpy as np
 from judges.budget import Budget
 from judges.calibration.estimates import IntArray
 from judges.constitutions.constitution import Constitution
-from judges.constitutions.diff import Diff
 from judges.diagnostics.impact_report import SampleTold, Stratum
 from judges.diagnostics.needed_votes import only
 from judges.diagnostics.run_files import Run
@@ -24,18 +23,6 @@ from judges.store.vote_store import VoteStore
 
 LEFT_OUT = 0.05
 """A principle that lacks votes on a larger share of a run is left out of what is told of it."""
-
-
-def edit_digests(after: Constitution, diff: Diff) -> frozenset[str]:
-    """The questions that an edit asks, with the scopes that say where they are asked."""
-    wanted = diff.wanted_digests
-    scopes = [
-        principle.question_digest("applies")
-        for principle in after.principles
-        if principle.applies_when is not None
-        and any(principle.question_digest(kind) in wanted for kind in principle.question_kinds)
-    ]
-    return wanted | frozenset(scopes)
 
 
 def lacking_principles(plan: Plan) -> dict[str, int]:

@@ -13,7 +13,7 @@ from judges.diagnostics.impact import preview
 from judges.diagnostics.impact_report import Impact
 from judges.diagnostics.impact_text import impact_lines
 from judges.diagnostics.page import diagnosis_page, findings, impact_page
-from judges.diagnostics.rejudge import edit_digests, lacking_principles, rejudge
+from judges.diagnostics.rejudge import lacking_principles, rejudge
 from judges.diagnostics.run_files import Run, read_run
 from judges.diagnostics.sampling import draw
 from judges.errors import ConfigError
@@ -24,7 +24,7 @@ from judges.progress import progress, say
 from judges.ranking_verbs import budget_wanted, prices_of, speed_wanted
 from judges.relabelling.cast import method_of, refuse_other_judges
 from judges.relabelling.estimate import estimate_plan
-from judges.relabelling.plan import Plan, plan_relabel
+from judges.relabelling.plan import Plan, edit_digests, plan_relabel
 from judges.store.vote_store import VoteStore
 from judges.verbs import emit, refuse_same
 
@@ -95,7 +95,7 @@ async def _previewed(
                     run, drawn, plan, edit, judges, store,
                     budget=budget_wanted(options), progress=report,
                 )  # fmt: skip
-            plan = plan_relabel(options.rankings, edit[1], store, plan.only)
+            plan = plan_relabel(options.rankings, edit[1], store, plan.topics_counted)
         if judges and plan.votes:
             prices = prices_of(options.judge)
             cost = estimate_plan(

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import orjson
 from judges.aggregate import Bools
 from judges.ballots import compares_answers, judged_pairs
 from judges.constitutions.constitution import Constitution
+from judges.constitutions.diff import Diff
 from judges.errors import DataError
 from judges.jsonl import read_lines
 from judges.judge import rule_setting
@@ -21,6 +22,18 @@ from judges.tally import Ballot, Settings
 from judges.vote_table import Integers
 
 
+def edit_digests(after: Constitution, diff: Diff) -> frozenset[str]:
+    """The questions that an edit asks, with the scopes that say where they are asked."""
+    wanted = diff.wanted_digests
+    scopes = [
+        principle.question_digest("applies")
+        for principle in after.principles
+        if principle.applies_when is not None
+        and any(principle.question_digest(kind) in wanted for kind in principle.question_kinds)
+    ]
+    return wanted | frozenset(scopes)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run lacks under a constitution. Axis suffixes: `_R` lines, `_T` topics."""
@@ -28,22 +41,43 @@ class Plan:
     source: Path
     settings: Settings
     """Of the first line."""
-    topics: tuple[Topic, ...]
-    votes_RT: Integers
+    lacking: Lacking
     """Votes that each line lacks."""
-    needed_R: Integers
-    """Votes that each line's ranking is made of."""
     votes_TJ: Integers
     """Votes to cast, by judge: what several lines lack counts once."""
-    stored_J: Integers
-    """Votes of each judge that are there."""
-    only: Container[str] | None
-    """The topics counted; None: all."""
+    topics_counted: Container[str] | None
+    """Digests of the topics looked up; None: all."""
+
+    def only(self, digests: Container[str]) -> "Plan":
+        """The same of some topics."""
+        lacking = self.lacking.only(digests)
+        votes_TJ = np.where(lacking.counted_T[:, None], self.votes_TJ, 0)
+        return replace(self, lacking=lacking, votes_TJ=votes_TJ, topics_counted=digests)
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """What votes are about."""
+        return self.lacking.topics
 
     @property
     def judged_T(self) -> Bools:
         """Which topics a judge is asked about."""
-        return np.array([topic.kind != "rule" for topic in self.topics], bool)
+        return self.lacking.judged_T
+
+    @cached_property
+    def votes_RT(self) -> Integers:
+        """Votes that each line lacks, of all judges."""
+        return np.asarray(self.lacking.votes_RTJ.sum(2))
+
+    @property
+    def needed_R(self) -> Integers:
+        """Votes that each line's ranking is made of."""
+        return self.lacking.votes_R
+
+    @property
+    def stored_J(self) -> Integers:
+        """Votes of each judge that are there."""
+        return self.lacking.stored_J
 
     @property
     def votes(self) -> int:
@@ -97,16 +131,7 @@ def plan_relabel(
         np.concatenate([part.lacking.needed_RT for part in parts]),
         parts[0].lacking.counted_T,
     )
-    plan = Plan(
-        source=source,
-        settings=parts[0].settings,
-        topics=found.topics,
-        votes_RT=found.votes_RTJ.sum(2),
-        needed_R=found.votes_R,
-        votes_TJ=found.votes_RTJ.sum(0),
-        stored_J=found.stored_J,
-        only=only,
-    )
+    plan = Plan(source, parts[0].settings, found, found.votes_RTJ.sum(0), only)
     return _counted_once(
         plan, [name for part in parts for name in part.prompts], constitution, store
     )
@@ -169,6 +194,6 @@ def _counted_once(
         return plan
     part = [line for line, one in zip(read_lines(plan.source), repeated, strict=True) if one]
     ballots, pairs = ballots_of(part, str(plan.source), constitution)
-    some = lacking_votes(ballots, pairs, constitution, store, only=plan.only)
+    some = lacking_votes(ballots, pairs, constitution, store, only=plan.topics_counted)
     once = lacking_once(some, ballots, pairs, store)
     return replace(plan, votes_TJ=plan.votes_TJ - some.votes_RTJ.sum(0) + once)

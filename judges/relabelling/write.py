@@ -50,10 +50,10 @@ def write_relabelled(
 
 def _marked(plan: Plan, marks: Mapping[int, dict[str, Any]]) -> Iterator[_Job]:
     """The file's lines in parts, with what is said on each."""
-    place = 0
+    place, needed = 0, plan.needed_R.tolist()
     for part in parts_of(plan.source):
         said = [
-            marks.get(row) or {"usage": {**_NOTHING_NEW, "votes": int(plan.needed_R[row])}}
+            marks.get(row) or {"usage": {**_NOTHING_NEW, "votes": needed[row]}}
             for row in range(place, place + len(part))
         ]
         place += len(part)

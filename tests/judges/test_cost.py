@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from judges.budget import Budget, Prices
-from judges.cost import estimate, least_tokens
+from judges.cost import estimate
 from judges.judge import Judge, Method, Reasoning
 from judges.models.fake import FakeModel, FakeSettings
 from judges.pair_rounds import FewPairs
 from judges.rank import rank
 from judges.store.vote_store import VoteStore
+from judges.worded import least_tokens
 from tests.judges.planted import HONEST, SHORTER, WORDS, constitution, item
 
 UNDER = constitution(SHORTER, HONEST, WORDS)

@@ -82,7 +82,7 @@ def test_a_diff_counts_votes_and_tokens_of_the_edit_alone(
     store = f"sqlite:///{work}/votes.db"
     counted = ("--input", "c.jsonl", "--judge", "fake", "--store", store)
     fresh = said(capsys, "diff", "a.yaml", "b.yaml", *counted)
-    assert "fake: 150 votes for the edit, 0 more are stored already" in fresh
+    assert "fake: 150 votes to cast, 0 stored already" in fresh
     assert "and 25 votes on what did not change, not stored yet either" in fresh
     assert "minutes unknown" in fresh
 
@@ -91,15 +91,18 @@ def test_a_diff_counts_votes_and_tokens_of_the_edit_alone(
     capsys.readouterr()
     told = json.loads(said(capsys, "diff", "a.yaml", "b.yaml", "--json", *counted))
     (one,) = told["estimates"]
-    assert (one["edit"]["questions"], one["edit"]["stored"]) == (150, 0)
-    assert one["edit"]["fresh_tokens"] == one["all"]["fresh_tokens"]
-    assert one["edit"]["completion_tokens"] == 150 and one["edit"]["prompt_tokens"] > 150
+    assert (one["questions"], one["stored"], told["lacking"]) == (150, 0, 0)
+    assert one["completion_tokens"] == 150 and one["prompt_tokens"] > 150
     assert told["step"] == "major"
 
+    run = ("--rankings", "r.jsonl", "--rate", "tokens=100", *counted[2:])
+    of_run = json.loads(said(capsys, "diff", "a.yaml", "b.yaml", "--json", *run))["estimates"]
+    assert of_run[0]["questions"] == 150
+    assert of_run[0]["seconds"] == one["fresh_tokens"] / 100
     edit("b.yaml", f"quickly {TEXT}", TEXT)
     edit("b.yaml", "weight: 1.0", "weight: 3.0")
     free = said(capsys, "diff", "a.yaml", "b.yaml", *counted)
-    assert "fake: 0 votes for the edit" in free and "to aggregate again (no model call" in free
+    assert "fake: 0 votes to cast" in free and "to aggregate again (no model call" in free
 
 
 @pytest.mark.usefixtures("work")
