@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from judges.errors import DataError
 from judges.jsonl import dump_line, read_jsonl, replacing
 from judges.preferences import read_rankings
 from judges.progress import say
+from judges.records import Record
 from training.distilled_judge.questions import (
     Mixture,
     PairQuestions,
@@ -83,6 +84,15 @@ class JudgeRecipe(RunRecipe):
         return self
 
 
+class Examination(Record):
+    """How a judge does on the development pairs; null where there are none."""
+
+    right: Estimate | None = None
+    """Share judged as people did, over both orders."""
+    turned: Estimate | None = None
+    """Share whose verdict turns round under the opposite principle, worded as cards word it."""
+
+
 class JudgeSummary(RunSummary):
     """What came of a distillation."""
 
@@ -90,10 +100,10 @@ class JudgeSummary(RunSummary):
     """Questions asked of the rows, in one order."""
     held_out: int
     """Labelled pairs set aside for a judge card."""
-    right: Estimate | None
-    """Share of the development pairs judged as people did, over both orders."""
-    turned: Estimate | None
-    """Share of them whose verdict turns round under the opposite principle."""
+    before: Examination
+    """The development pairs, judged by the model as it was."""
+    after: Examination
+    """The same, judged by the trained one."""
 
 
 class Material:
@@ -104,21 +114,16 @@ class Material:
         self.mixture = Mixture(
             recipe.wordings, recipe.certainty, recipe.opposites, recipe.contrasts, recipe.seed
         )
-        self.questions: list[PairQuestions] = []
-        self.held_out: list[LabelledPair] = []
-        self.development: list[LabelledPair] = []
-        for path in recipe.labelled:
-            kept, aside = split_by_prompt(read_labelled(path), recipe.held_out, recipe.split_seed)
-            kept, looked_at = split_by_prompt(kept, recipe.development, recipe.split_seed + 1)
-            self.held_out += aside
-            self.development += looked_at
-            self.questions += questions_of_people(kept, self.mixture, str(path))
+        pairs = _read_all(recipe.labelled)
+        kept, self.held_out = split_by_prompt(pairs, recipe.held_out, recipe.split_seed)
+        kept, self.development = split_by_prompt(kept, recipe.development, recipe.split_seed + 1)
+        self.questions = questions_of_people(kept, self.mixture, "labelled pair")
         self._add_rankings(recipe)
         if not self.questions:
             raise DataError(f"{recipe.output}: no pair is left to train on; set fewer aside")
 
     def _add_rankings(self, recipe: JudgeRecipe) -> None:
-        aside = {opening(pair) for pair in (*self.held_out, *self.development)}
+        aside = {opening(pair.item.prompt) for pair in (*self.held_out, *self.development)}
         for path in recipe.rankings:
             numbered = enumerate(read_rankings(path), start=1)
             lines = ((f"{path}:{number}", line) for number, line in numbered)
@@ -126,7 +131,7 @@ class Material:
             self.questions += [
                 pair
                 for pair in questions_of_rankings(lines, constitution, recipe.family, self.mixture)
-                if _opening(pair) not in aside
+                if opening(pair.conversation) not in aside
             ]
 
     def examined(self) -> list[PairQuestions]:
@@ -170,8 +175,9 @@ def train_judge(
         from training.distilled_judge.distillation import Distillation
 
         work = Distillation(recipe, material, run)
+        before = work.examine()
         run.train(work.trainer)
-        right, turned = work.examine()
+        after = work.examine()
         run.publish(work.trainer)
         return run.finish(
             JudgeSummary,
@@ -179,8 +185,8 @@ def train_judge(
             rows_dropped=work.dropped,
             questions=sum(len(pair.asked) for pair in work.kept),
             held_out=len(material.held_out),
-            right=right,
-            turned=turned,
+            before=before,
+            after=after,
         )
 
 
@@ -189,23 +195,35 @@ def write_held_out(pairs: Sequence[LabelledPair], file: Path) -> None:
     if not pairs:
         return
     with replacing(file) as stream:
-        for pair in pairs:
-            stream.write(
-                dump_line(
-                    {
-                        "id": pair.item.id,
-                        "prompt": [message.model_dump() for message in pair.item.prompt],
-                        "completions": [completion.text for completion in pair.item.completions],
-                        "preferred_index": {1.0: 0, 0.0: 1, 0.5: None}[pair.preferred],
-                    }
+        stream.writelines(dump_line(_labelled_line(pair)) for pair in pairs)
+
+
+def _labelled_line(pair: LabelledPair) -> dict[str, Any]:
+    index = {1.0: 0, 0.0: 1, 0.5: None}
+    line: dict[str, Any] = {
+        "id": pair.item.id,
+        "prompt": [message.model_dump() for message in pair.item.prompt],
+        "completions": [completion.text for completion in pair.item.completions],
+        "preferred_index": index[pair.preferred],
+        "weight": pair.weight,
+    }
+    if pair.annotations:
+        line["annotators"] = [index[label] for label in pair.annotations]
+    return line | ({"subset": pair.slice} if pair.slice else {})
+
+
+def _read_all(files: Sequence[Path]) -> list[LabelledPair]:
+    """The pairs of all files, split as one set: a prompt in two of them stays on one side."""
+    pairs: dict[str, LabelledPair] = {}
+    for file in files:
+        for pair in read_labelled(file):
+            if pair.item.id in pairs:
+                raise DataError(
+                    f"{file}: id {pair.item.id!r} stands in another labelled file too; give each "
+                    "pair its own id"
                 )
-            )
-
-
-def _opening(pair: PairQuestions) -> str:
-    """As `opening`, of a ranking's pair."""
-    said = [message.content for message in pair.conversation if message.role == "user"]
-    return (said[0] if said else "").strip().lower()
+            pairs[pair.item.id] = pair
+    return list(pairs.values())
 
 
 def _rows_in(recipe: JudgeRecipe) -> Iterator[tuple[Path, int]]:

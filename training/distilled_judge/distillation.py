@@ -1,15 +1,18 @@
 """The work of a distillation: model, adapter and rows put together, trained, examined."""
 
+from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from judges.calibration.estimates import Estimate, share_estimate
+from judges.calibration.estimates import share_estimate
+from judges.cards.labelled import LabelledPair
 from judges.errors import ConfigError
 from judges.policies import model_folder
 from judges.progress import progress
-from training.distilled_judge.distil import JudgeRecipe, Material
+from training.distilled_judge.distil import Examination, JudgeRecipe, Material
 from training.distilled_judge.lower_layers import keep_lower_states, layers_of, state_files
 from training.distilled_judge.questions import PairQuestions
 from training.distilled_judge.splitting import opening
@@ -75,29 +78,27 @@ class Distillation:
             keep_lower_states(self.model.get_base_model(), trees, lower, files, report)
         return files
 
-    def examine(self) -> tuple[Estimate | None, Estimate | None]:
-        """How often the development pairs are judged right, and turned round by an opposite."""
+    def examine(self) -> Examination:
+        """The development pairs, judged by the model as it is now."""
         if not self.examined:
-            return None, None
+            return Examination()
         rows = QuestionSet(self.examined, self.encoder, self.examined_states)
         with progress("examining", "pairs") as report:
             logits = vote_logits(self.model, self.encoder.options, rows, report)
-        return _right_and_turned(logits, self.said)
+        return _examination(logits, self.said)
 
 
-def _right_and_turned(logits: Any, pairs: Any) -> tuple[Estimate | None, Estimate | None]:
+def _examination(logits: Sequence[Any], pairs: Sequence[LabelledPair]) -> Examination:
     """Each row holds the log-odds of A: both orders under the principle, then its opposite."""
     plain = np.array([np.sign(row[0] - row[1]) for row in logits])
-    turned = np.array([np.sign(row[2] - row[3]) for row in logits])
+    opposite = np.array([np.sign(row[2] - row[3]) for row in logits])
     said = np.array([np.sign(pair.preferred - 0.5) for pair in pairs])
-    groups = [opening(pair) for pair in pairs]
+    groups = [opening(pair.item.prompt) for pair in pairs]
     decided = plain != 0
-    return (
-        share_estimate(0.5 + 0.5 * plain * said, groups),
-        share_estimate(
-            (0.5 - 0.5 * plain * turned)[decided],
-            [group for group, kept in zip(groups, decided, strict=True) if kept],
-        ),
+    turned = (0.5 - 0.5 * plain * opposite)[decided]
+    return Examination(
+        right=share_estimate(0.5 + 0.5 * plain * said, groups),
+        turned=share_estimate(turned, list(compress(groups, decided))) if len(turned) else None,
     )
 
 

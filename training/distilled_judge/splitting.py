@@ -1,15 +1,18 @@
 """Which labelled pairs are trained on: fixed by their prompts, before anything is trained."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 from judges.cards.labelled import LabelledPair
+from judges.records import Message
 
 
-def opening(pair: LabelledPair) -> str:
-    """What pairs share that must not be parted: the first thing the user says."""
-    said = [message.content for message in pair.item.prompt if message.role == "user"]
-    return (said[0] if said else pair.item.conversation_text).strip().lower()
+def opening(conversation: Sequence[Message]) -> str:
+    """What conversations share that must not be parted: the first thing the user says."""
+    said = [message.content for message in conversation if message.role == "user"]
+    first = said[0] if said else "".join(message.content for message in conversation)
+    return first.strip().lower()
 
 
 def split_by_prompt(
@@ -20,9 +23,7 @@ def split_by_prompt(
     Conversations that open alike stay together. The order in which they are set aside is that of
     a digest, so it does not depend on the file's order, and one more set aside moves no other.
     """
-    groups: dict[str, int] = {}
-    for pair in pairs:
-        groups[opening(pair)] = groups.get(opening(pair), 0) + 1
+    groups = Counter(opening(pair.item.prompt) for pair in pairs)
     aside: set[str] = set()
     count = 0
     for text in sorted(groups, key=lambda text: _place(text, seed)):
@@ -30,8 +31,8 @@ def split_by_prompt(
             break
         aside.add(text)
         count += groups[text]
-    kept = [pair for pair in pairs if opening(pair) not in aside]
-    return kept, [pair for pair in pairs if opening(pair) in aside]
+    kept = [pair for pair in pairs if opening(pair.item.prompt) not in aside]
+    return kept, [pair for pair in pairs if opening(pair.item.prompt) in aside]
 
 
 def _place(text: str, seed: int) -> str:

@@ -9,16 +9,23 @@ from typing import Any
 
 import pytest
 
-from judges.cards.labelled import read_labelled
+from judges.cards.labelled import parse_labelled, read_labelled
 from judges.engine.adapters import adapter_digest
 from judges.errors import ConfigError, DataError, ModelError
 from tests.training.distilled_judge.made_questions import (
     CONSTITUTION,
     make_recipe,
     ranking,
+    row,
 )
 from tests.training.tiny_policy import make_policy
-from training.distilled_judge.distil import HELD_OUT, JudgeRecipe, Material, train_judge
+from training.distilled_judge.distil import (
+    HELD_OUT,
+    JudgeRecipe,
+    Material,
+    train_judge,
+    write_held_out,
+)
 from training.distilled_judge.splitting import opening
 
 
@@ -62,13 +69,34 @@ def test_material_keeps_prompts_apart_and_adds_a_larger_judges_votes(
         constitution=str(tmp_path / "made.yaml"),
     )
     material = Material(both)
-    aside = {opening(pair) for pair in (*material.held_out, *material.development)}
-    asked = [pair.conversation[0].content.lower() for pair in material.questions]
+    aside = {opening(one.item.prompt) for one in (*material.held_out, *material.development)}
+    asked = [opening(pair.conversation) for pair in material.questions]
     assert len(aside) == 8
     # Of 24 people's pairs 16 are left, and of 40 rankings those that ask nothing set aside.
     assert len(asked) == 16 + 32
     assert not aside & set(asked)
     assert sum(data.rows for data in both.data_used()) == 64
+
+
+def test_labels_of_several_files_are_split_as_one(tmp_path: Path, recipe: JudgeRecipe) -> None:
+    copies = tmp_path / "copies.jsonl"
+    lines = (json.dumps(row(n, id=f"copy-{n}", annotators=[0, 1])) for n in range(24))
+    copies.write_text("\n".join(lines))
+    material = Material(change(recipe, labelled=(*recipe.labelled, copies)))
+    kept = {opening(pair.conversation) for pair in material.questions}
+    assert not kept & {opening(pair.item.prompt) for pair in material.held_out}
+    assert len(material.held_out) == 4
+    with pytest.raises(DataError, match="id 'p0' stands in another labelled file too"):
+        Material(change(recipe, labelled=(*recipe.labelled, *recipe.labelled)))
+
+
+def test_held_out_pairs_are_written_with_all_their_labels(tmp_path: Path) -> None:
+    line = {"completions": ["a", "b"], "preferred_index": None, "annotators": [0, 1], "weight": 2.0}
+    pairs = [parse_labelled({"id": "x", "prompt": "Tea?", "subset": "s", **line}, "here")]
+    write_held_out(pairs, tmp_path / "held-out.jsonl")
+    assert [one.model_dump(exclude={"item"}) for one in read_labelled(tmp_path / HELD_OUT)] == [
+        one.model_dump(exclude={"item"}) for one in pairs
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +133,8 @@ def test_loss_falls_to_what_the_labels_leave_open(runnable: JudgeRecipe) -> None
     assert {pair.item.id for pair in read_labelled(longer.output / HELD_OUT)} == {
         pair.item.id for pair in Material(longer).held_out
     }
-    assert summary.right is not None and summary.right.n == 4
+    assert summary.before.right is not None and summary.before.right.n == 4
+    assert summary.after.right is not None and summary.after.right.n == 4
 
 
 @pytest.mark.slow
@@ -160,5 +189,5 @@ def test_what_cannot_be_run_is_told(runnable: JudgeRecipe) -> None:
             change(runnable, upper_layers=9, output=runnable.output / "nine"), message=silent
         )
     wild = {"learning_rate": 1e30, "max_grad_norm": 0.0}
-    with pytest.raises(ModelError, match=r"training step \d: .* on .*labelled.jsonl: p\d+"):
+    with pytest.raises(ModelError, match=r"training step \d: .* on labelled pair: p\d+"):
         train_judge(change(runnable, trainer=wild, output=runnable.output / "wild"), message=silent)

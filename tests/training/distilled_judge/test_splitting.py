@@ -11,7 +11,7 @@ PAIRS = [pair(number, id=f"{number}-{copy}") for number in range(30) for copy in
 def test_no_prompt_is_on_both_sides_and_none_is_lost() -> None:
     kept, aside = split_by_prompt(PAIRS, 11, seed=0)
     assert len(aside) == 12  # whole prompts of two pairs each
-    assert not {opening(p) for p in kept} & {opening(p) for p in aside}
+    assert not {opening(p.item.prompt) for p in kept} & {opening(p.item.prompt) for p in aside}
     assert sorted(p.item.id for p in (*kept, *aside)) == sorted(p.item.id for p in PAIRS)
 
 
