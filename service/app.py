@@ -64,7 +64,7 @@ async def _key_uses(service: Service) -> AsyncIterator[None]:
 async def run_judging(service: Service) -> AsyncIterator[None]:
     """The judging loop, with the judges opened on it."""
     service.loop.start()
-    opening = service.loop.submit(service.pool.open_for_ever())
+    opening = service.loop.submit(service.pool.keep_open())
     try:
         yield
     finally:

@@ -66,6 +66,8 @@ def serve(app: FastAPI, host: str, port: int) -> int:
         port=port,
         log_config=None,
         access_log=False,
+        # Longer than clients keep idle connections, so that none is closed under a request.
+        timeout_keep_alive=75,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(service.settings.drain_s)),
         h11_max_incomplete_event_size=64 * 1024,

@@ -1,15 +1,16 @@
-"""The judges that requests may name, opened once and shared by all."""
+"""The judges that requests may name: opened, shared by all, opened anew when an engine is gone."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
-from judges.errors import CharterError
+from judges.errors import CharterError, ModelError
 from judges.judge import Judge
 from judges.judge_files import open_judges
 from judges.layout import PAIR_OPTIONS, PREFILL
-from judges.model import ModelPrompt
+from judges.model import ChatModel, Failure, ModelPrompt
 from judges.records import Message
 from judges.suggest import did_you_mean
 from service.errors import ApiError
@@ -19,45 +20,95 @@ from service.tracing import Tracing
 PROBE = ModelPrompt(messages=(Message(role="user", content="A or B?"),), prefill=PREFILL)
 PROBE_S = 10.0
 RETRY_S = 5.0
+WATCH_S = 15.0
+"""How often each judge is asked whether it still answers."""
+MISSES = 2
+"""So many times in a row without an answer, and a judge is opened anew."""
+OpenJudges = Callable[[Sequence[str], AsyncExitStack], Awaitable[list[Judge]]]
+log = logging.getLogger("charter.judges")
 
 
 class JudgePool:
     """Judges by name. Everything here runs on the judging loop, but for `names` and `problem`."""
 
-    def __init__(self, names: Sequence[str], tracing: Tracing | None = None) -> None:
-        self._tracing = tracing or Tracing()
+    def __init__(
+        self,
+        names: Sequence[str],
+        tracing: Tracing | None = None,
+        *,
+        open_them: OpenJudges = open_judges,
+        watch_s: float = WATCH_S,
+    ) -> None:
         self.names = tuple(dict.fromkeys(names))
-        self.problem: str | None = "the judges are being opened"
-        """Why nothing can be judged now; None when all judges are there."""
+        self._tracing, self._open_them, self._watch_s = tracing or Tracing(), open_them, watch_s
         self._judges: dict[str, Judge] = {}
-        self._stack = AsyncExitStack()
+        self._models: dict[str, LanedModel] = {}
+        self._stacks: dict[str, AsyncExitStack] = {}
+        self._problems = dict.fromkeys(self.names, "the judge is being opened")
 
-    async def open_for_ever(self) -> None:
-        """Open the judges, again and again until all are there: an engine may be started later."""
-        while self.problem is not None:
-            try:
-                await self._open()
-            except CharterError as error:
-                self.problem = str(error)
-                await asyncio.sleep(RETRY_S)
+    @property
+    def problem(self) -> str | None:
+        """Why a judge cannot be asked yet; None when all are there."""
+        return next((f"{name}: {why}" for name, why in self._problems.items()), None)
 
-    async def _open(self) -> None:
-        for name in self.names:
-            if name not in self._judges:
-                (judge,) = await open_judges([name], self._stack)
-                self._judges[name] = replace(
-                    judge, model=LanedModel(judge.model, tracing=self._tracing)
-                )
-        self.problem = None
+    async def keep_open(self) -> None:
+        """Open every judge, and anew when it is gone, for ever: an engine may come later."""
+        await asyncio.gather(*map(self._keep_open, self.names))
+
+    async def _keep_open(self, name: str) -> None:
+        misses = 0
+        while True:
+            if name not in self._judges or misses >= MISSES:
+                misses = 0 if await self._open(name) else misses
+                await asyncio.sleep(0 if name in self._judges and not misses else RETRY_S)
+                continue
+            await asyncio.sleep(self._watch_s)
+            missed = await self._probe(name)
+            misses = misses + 1 if missed else 0
+            if missed:
+                log.warning("judge %s does not answer: %s", name, missed)
+
+    async def _open(self, name: str) -> bool:
+        """Whether the judge is open now. What is in flight goes on with the engine that is new."""
+        stack = AsyncExitStack()
+        try:
+            (judge,) = await self._open_them([name], stack)
+            self._take(name, judge)
+        except Exception as error:
+            await stack.aclose()
+            self._problems[name] = f"{error}" or type(error).__name__
+            log.warning("judge %s cannot be opened: %s", name, error)
+            return False
+        old = self._stacks.get(name)
+        self._stacks[name] = stack
+        self._problems.pop(name, None)
+        if old is not None:
+            log.warning("judge %s was opened anew", name)
+            with suppress(CharterError, OSError):
+                await old.aclose()
+        return True
+
+    def _take(self, name: str, judge: Judge) -> None:
+        """Ask this judge from now on. Raises: ModelError for other weights than before."""
+        known = self._models.get(name)
+        if known is None:
+            self._models[name] = LanedModel(judge.model, tracing=self._tracing)
+            self._judges[name] = replace(judge, model=self._models[name])
+            return
+        before, now = (_fingerprint(model) for model in (known, judge.model))
+        if now != before:
+            raise ModelError(f"it serves {now} now, and served {before}; restart the service")
+        known.inner = judge.model
 
     async def close(self) -> None:
         """Release connections and leases."""
-        await self._stack.aclose()
+        for stack in self._stacks.values():
+            await stack.aclose()
 
     def judges(self, names: Sequence[str]) -> list[Judge]:
         """The judges named, else the usual one.
 
-        Raises: ApiError 422 for one that is not served, 503 while they are being opened.
+        Raises: ApiError 422 for one that is not served, 503 while it is being opened.
         """
         wanted = list(names) or [self.names[0]]
         for name in wanted:
@@ -69,24 +120,31 @@ class JudgePool:
                 )  # fmt: skip
             if name not in self._judges:
                 raise ApiError(
-                    503, "engine_unavailable", f"judge {name!r}: {self.problem}",
+                    503, "engine_unavailable", f"judge {name!r}: {self._problems.get(name)}",
                     "try again soon; GET /ready says when", retry_after_s=RETRY_S,
                 )  # fmt: skip
         return [self._judges[name] for name in wanted]
 
     async def answers(self) -> str | None:
-        """Why the usual judge gives no answer to a question; None when it does."""
-        if self.problem is not None:
-            return self.problem
+        """Why some judge cannot be asked, or the usual one does not answer; else None."""
+        return self.problem or await self._probe(self.names[0])
+
+    async def _probe(self, name: str) -> str | None:
+        """Why a judge gives no answer to a question; None when it does."""
         try:
             async with asyncio.timeout(PROBE_S):
-                model = self._judges[self.names[0]].model
-                (answer,) = await model.choose([PROBE], PAIR_OPTIONS)
-        except (CharterError, TimeoutError) as error:
+                (answer,) = await self._models[name].inner.choose([PROBE], PAIR_OPTIONS)
+        except (CharterError, TimeoutError, OSError) as error:
             return f"{type(error).__name__}: {error}"
-        return getattr(answer, "detail", None) if getattr(answer, "status", "") == "error" else None
+        if isinstance(answer, Failure) and answer.status == "error":
+            return answer.detail or answer.reason
+        return None
 
     def waiting(self) -> dict[Lane, int]:
         """Prompts that wait for a request to the engines, by lane."""
-        models = [j.model for j in self._judges.values() if isinstance(j.model, LanedModel)]
+        models = list(self._models.values())
         return {lane: sum(model.waiting()[lane] for model in models) for lane in LANES}
+
+
+def _fingerprint(model: ChatModel) -> str:
+    return model.capabilities().fingerprint
