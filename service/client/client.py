@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal, Self
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -115,11 +116,11 @@ class AsyncClient:
 
     async def run(self, name: str) -> Line:
         """How a watched training run stands."""
-        return dict(await self.requests.json("GET", f"/v1/runs/{name}"))
+        return dict(await self.requests.json("GET", f"/v1/runs/{quote(name)}"))
 
     async def watch_run(self, name: str, **settings: Any) -> Line:
         """Say how a training run is watched."""
-        return dict(await self.requests.json("PUT", f"/v1/runs/{name}", settings))
+        return dict(await self.requests.json("PUT", f"/v1/runs/{quote(name)}", settings))
 
     async def upload(self, path: Path) -> str:
         """The id of a file of batch lines, sent from the disk piece by piece."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from judges.canonical import digest
+from judges.constitutions.constitution import Constitution
 from judges.records import CompletionText, Item, Record
 from service.access import Access
 from service.context import Service
@@ -72,21 +73,20 @@ class RewardDesk:
         constitution = self.service.library.load(asked.constitution, access.tenant)
         self.service.pool.judges(asked.judge)
         if asked.cohort is None:
-            rewards = await self.score(samples, asked, access)
+            rewards = await self.score(samples, constitution, asked, access)
             await self._watch(samples, rewards, asked, access)
             return rewards
-        rules, exact = asked.cohort, f"sha256:{constitution.digest}"
-        asked = asked.model_copy(update={"constitution": exact})
+        rules = asked.cohort
 
         async def judge(group: Sequence[Sample], known: int) -> list[Reward]:
-            found = await self._rank(group, asked, access)
+            found = await self._rank(group, constitution, asked, access)
             await self._watch(group[known:], found[known:], asked, access)
             return found
 
         try:
             return await asyncio.gather(
                 *(
-                    self.cohorts.reward(_group(one, asked, access), one, rules, judge)
+                    self.cohorts.reward(_group(one, constitution, asked, access), one, rules, judge)
                     for one in samples
                 )
             )
@@ -99,6 +99,7 @@ class RewardDesk:
     async def score(
         self,
         samples: Sequence[Sample],
+        constitution: Constitution,
         asked: RewardsAsked,
         access: Access,
         lane: Lane = "interactive",
@@ -107,7 +108,7 @@ class RewardDesk:
         request = ScoreRequest(
             constitution=asked.constitution, judge=asked.judge or None, ask=asked.ask
         )
-        task = self.service.task(request, access.tenant)
+        task = self.service.task_under(request, constitution)
         together: dict[str, list[int]] = {}
         for number, one in enumerate(samples):
             key = digest([[m.model_dump() for m in one.prompt], one.answer])
@@ -132,14 +133,18 @@ class RewardDesk:
         await self.watch.flush()
 
     async def _rank(
-        self, group: Sequence[Sample], asked: RewardsAsked, access: Access
+        self,
+        group: Sequence[Sample],
+        constitution: Constitution,
+        asked: RewardsAsked,
+        access: Access,
     ) -> list[Reward]:
         """The samples of one prompt as a group. Cost: two votes a pair and judged principle."""
         pairs = "all" if len(group) <= FEW else "active"
         request = RankRequest(
             constitution=asked.constitution, judge=asked.judge or None, pairs=pairs
         )
-        task = self.service.task(request, access.tenant)
+        task = self.service.task_under(request, constitution)
         line = await self._line(task, _item(group), asked, access, "interactive")
         return rewards_from_ranking(line, len(group))
 
@@ -210,7 +215,9 @@ class RewardDesk:
             constitution=settings.gold_constitution or asked.constitution,
             judge=(settings.gold_judge,) if settings.gold_judge else asked.judge,
         )
-        gold = await self.score([sample for sample, _ in told], held_out, access, "batch")
+        constitution = self.service.library.load(held_out.constitution, access.tenant)
+        samples = [sample for sample, _ in told]
+        gold = await self.score(samples, constitution, held_out, access, "batch")
         pairs = [
             (reward.value, found.value)
             for (_, reward), found in zip(told, gold, strict=True)
@@ -256,10 +263,11 @@ def _item(samples: Sequence[Sample]) -> Item:
     )
 
 
-def _group(sample: Sample, asked: RewardsAsked, access: Access) -> str:
+def _group(sample: Sample, constitution: Constitution, asked: RewardsAsked, access: Access) -> str:
     """What names a sample's group: its prompt, in one run, judged in one way."""
     prompt = [message.model_dump() for message in sample.prompt]
-    return digest([access.tenant, asked.model_dump(mode="json"), prompt, sample.answer])
+    how = asked.model_dump(mode="json", exclude={"constitution"})
+    return digest([access.tenant, constitution.digest, how, prompt, sample.answer])
 
 
 def _group_gold(pairs: Sequence[tuple[float, float]]) -> list[Observation]:

@@ -60,7 +60,7 @@ async def runs(service: Running, access: Reader) -> RunList:
     return RunList(data=await asyncio.to_thread(list_runs, service.database, access.tenant))
 
 
-@router.get("/v1/runs/{name}", response_model=RunAnswer)
+@router.get("/v1/runs/{name:path}", response_model=RunAnswer)
 async def run(
     name: Name, request: Request, service: Running, access: Reader
 ) -> RunAnswer | Response:
@@ -74,7 +74,7 @@ async def run(
     return _told(found)
 
 
-@router.put("/v1/runs/{name}")
+@router.put("/v1/runs/{name:path}")
 async def watch_run(
     name: Name, settings: RunSettings, service: Running, access: Trainer
 ) -> RunAnswer:
@@ -88,7 +88,7 @@ async def watch_run(
     return _told(found)
 
 
-@router.delete("/v1/runs/{name}", status_code=204)
+@router.delete("/v1/runs/{name:path}", status_code=204)
 async def forget(name: Name, service: Running, access: Trainer) -> Response:
     """Forget a run, so that its name begins anew."""
     await service.rewards.watch.flush()

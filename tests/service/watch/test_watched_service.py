@@ -4,11 +4,14 @@ import asyncio
 import random
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from judges.attacks.suite import SUITE
+from service.context import Service
 from tests.service.conftest import Open
 
 PRINCIPLE = """
@@ -49,9 +52,9 @@ AT = {"constitution": "long-winded@1.0.0", "run": "hacked"}
 @pytest.fixture
 def _constitutions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One under which longer is better, to train on; one under which shorter is, held out."""
-    for name, text in (("long-winded", "Be long and detailed."), ("terse", "Be brief.")):
+    for name, words in (("long-winded", "Be long and detailed."), ("terse", "Be brief.")):
         (tmp_path / "own" / name).mkdir(parents=True)
-        content = PRINCIPLE.replace("NAME", name).replace("TEXT", text)
+        content = PRINCIPLE.replace("NAME", name).replace("TEXT", words)
         (tmp_path / "own" / name / "1.0.0.yaml").write_text(content)
     monkeypatch.setenv("CHARTER_CONSTITUTIONS", str(tmp_path / "own"))
 
@@ -66,8 +69,8 @@ class Policy:
         made = []
         for _ in range(size):
             count = max(1, round(self.rng.gauss(words, 3)))
-            text = " ".join(self.rng.choices(WORDS, k=count))
-            made.append({"prompt": f"What is tea? {self.rng.random()}", "completion": text})
+            said = " ".join(self.rng.choices(WORDS, k=count))
+            made.append({"prompt": f"What is tea? {self.rng.random()}", "completion": said})
         return made
 
 
@@ -164,6 +167,28 @@ async def test_a_groups_gold_is_how_often_it_orders_otherwise(opened: Open) -> N
         gap = next(one for one in run["signals"] if one["signal"] == "gold_gap")
         assert gap["now"] is not None
         assert gap["now"] < 0.25, "the same constitution, by scores and by ranking, mostly agrees"
+
+
+async def test_a_lost_database_costs_no_reward(client: httpx.AsyncClient) -> None:
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    with service.database.begin() as connection:
+        connection.execute(text("DROP TABLE runs"))
+    at = {"constitution": "plain-speech@1.0.0", "run": "lost"}
+    samples = Policy().batch(16)
+    answer = await client.post("/v1/rewards", json={"samples": samples}, params=at)
+    assert answer.status_code == 200
+    assert len(answer.json()["rewards"]) == 64
+    await beside(client)
+    assert "charter_run_blocks_dropped_total 1.0" in (await client.get("/metrics")).text
+
+
+async def test_a_runs_name_may_hold_anything_and_does_nothing(client: httpx.AsyncClient) -> None:
+    name = "exp/1 <script>alert(1)</script> \u202e"
+    put = await client.put(f"/v1/runs/{quote(name)}", json={})
+    assert put.json()["id"] == name
+    page = await client.get(f"/v1/runs/{quote(name)}", headers={"accept": "text/html"})
+    assert page.status_code == 200
+    assert "<script" not in page.text and "&lt;script&gt;" in page.text
 
 
 async def test_settings_that_name_nothing_are_refused(client: httpx.AsyncClient) -> None:
