@@ -95,3 +95,31 @@ def _add_benchmark(verbs: Verbs) -> None:
         later("run_benchmark", HERE),
     )
     parser.add_argument("--calls", type=whole, default=24, help="comparisons by one client (24)")
+    batch = add_verb(
+        benchmark_names(verbs),
+        "batch",
+        "Batches: memory over many lines, bookkeeping a line, votes a second against plain vLLM",
+        later("run_benchmark_batch", HERE),
+    )
+    batch.add_argument(
+        "--lines", type=not_negative, default=200_000, help="with the fake judge (200000); 0: none"
+    )
+    batch.add_argument(
+        "--engine-lines", type=not_negative, default=48, help="on the engine (48); 0: none"
+    )
+    batch.add_argument("--database", metavar="URL", help="for the bookkeeping (an SQLite file)")
+    faults = add_verb(
+        benchmark_names(verbs),
+        "faults",
+        "One batch while its processes and connections are killed: what is lost, what done twice",
+        later("run_benchmark_faults", HERE),
+    )
+    faults.add_argument("--lines", type=whole, default=8000, help="of the batch (8000)")
+    faults.add_argument("--kills", type=whole, default=20, help="kills at random (20)")
+    faults.add_argument("--seed", type=int, default=0, help="draws victims and moments (0)")
+    faults.add_argument(
+        "--database",
+        metavar="URL",
+        help="an empty PostgreSQL database: two worker processes, and connections are cut too "
+        "(an SQLite file and one process)",
+    )

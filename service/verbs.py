@@ -170,5 +170,23 @@ def run_benchmark(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_benchmark_batch(options: argparse.Namespace) -> int:
+    """`charter benchmark batch`"""
+    from service.benchmarks.batch import benchmark_batch
+
+    lines, engine_lines = int(options.lines), int(options.engine_lines)
+    emit(json.dumps(benchmark_batch(lines, engine_lines, options.database), indent=2))
+    return 0
+
+
+def run_benchmark_faults(options: argparse.Namespace) -> int:
+    """`charter benchmark faults`"""
+    from service.benchmarks.faults import benchmark_faults
+
+    told = benchmark_faults(options.lines, options.kills, options.database, options.seed)
+    emit(json.dumps(told, indent=2))
+    return 0
+
+
 def _date(seconds: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))

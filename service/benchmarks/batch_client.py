@@ -16,14 +16,14 @@ PATIENCE_S = 60.0
 CONSTITUTION = "plain-speech@1"
 
 
-def batch_line(number: int) -> dict[str, Any]:
+def batch_line(number: int, constitution: str = CONSTITUTION) -> dict[str, Any]:
     """A comparison that no other line asks for."""
     return {
         "custom_id": f"line-{number}",
         "method": "POST",
         "url": "/v1/compare",
         "body": {
-            "constitution": CONSTITUTION,
+            "constitution": constitution,
             "prompt": f"What should a beginner know about topic {number}?",
             "completions": [
                 f"Start with the basics of topic {number}. Practise a little every day.",
@@ -33,30 +33,30 @@ def batch_line(number: int) -> dict[str, Any]:
     }
 
 
-def write_lines(path: Path, numbers: Iterable[int]) -> None:
+def write_lines(path: Path, numbers: Iterable[int], constitution: str = CONSTITUTION) -> None:
     """A batch's input."""
     with path.open("w") as file:
         for number in numbers:
-            file.write(json.dumps(batch_line(number)) + "\n")
+            file.write(json.dumps(batch_line(number, constitution)) + "\n")
 
 
 def start_batch(address: str, folder: Path, lines: int) -> str:
     """Upload so many lines, make a batch of them; returns its id."""
     path = folder / "input.jsonl"
     write_lines(path, range(lines))
-    file = _upload(address, path)
+    file = upload(address, path)
     made = call(address, "/v1/batches", {"input_file_id": file, "endpoint": "/v1/compare"})
     return str(made["id"])
 
 
-def finish_batch(address: str, batch: str, seconds: float) -> dict[str, Any]:
+def finish_batch(address: str, batch: str, seconds: float, every_s: float = 0.25) -> dict[str, Any]:
     """The batch once it is over. Raises: ModelError when it takes longer."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         told = read_batch(address, batch)
         if told and told["status"] in OVER:
             return told
-        time.sleep(0.25)
+        time.sleep(every_s)
     raise ModelError(f"{batch} is not over after {seconds:.0f} s: {told}")
 
 
@@ -105,7 +105,8 @@ def _open(url: str, data: Any, headers: dict[str, str], patience_s: float) -> An
         time.sleep(0.2)
 
 
-def _upload(address: str, path: Path) -> str:
+def upload(address: str, path: Path) -> str:
+    """Upload a batch's input, streamed; returns the file's id."""
     head = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="in.jsonl"'

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +54,22 @@ def benchmark_service(calls: int) -> dict[str, Any]:
 
 
 async def _benchmark(calls: int, folder: Path) -> dict[str, Any]:
-    _write_constitution(folder / "constitutions")
+    write_constitution(folder / "constitutions")
     async with AsyncExitStack() as stack:
         own = await _own_time(folder)
         say(f"the service's own time: {own}")
         (judge,) = await open_judges([], stack)
         if not isinstance(judge.model, OpenAIModel) or judge.model.encoder is None:
             raise ConfigError("the benchmark needs a vLLM judge whose tokenizer is at hand")
-        address = stack.enter_context(_serving(folder, "default"))
-        session = await stack.enter_async_context(_session())
-        arms = _Arms(session, address, judge)
-        await _ready(session, address)
+        address = stack.enter_context(serving(folder, "default"))
+        session = await stack.enter_async_context(open_session())
+        arms = Arms(session, address, judge)
+        await wait_ready(session, address)
         told = [await _compare_at(clients, calls, arms) for clients in CLIENTS]
         return {"own_time": own, "clients": told, "list": await _compare_lists(calls * 4, arms)}
 
 
-class _Arms:
+class Arms:
     """The two ways to have the same comparisons voted on."""
 
     def __init__(self, session: aiohttp.ClientSession, service: str, judge: Judge) -> None:
@@ -83,13 +83,13 @@ class _Arms:
     async def service(self, item: Item) -> float:
         """Seconds of one comparison by the service."""
         start = time.perf_counter()
-        line = orjson.loads(await self._post(f"{self._service}/v1/compare", _body(item)))
+        line = orjson.loads(await self._post(f"{self._service}/v1/compare", comparison(item)))
         _refuse_lost([line])
         return time.perf_counter() - start
 
     async def service_list(self, items: Sequence[Item]) -> None:
         """Many comparisons by the service, in one request."""
-        rows = [_body(item) for item in items]
+        rows = [comparison(item) for item in items]
         for row in rows:
             del row["constitution"]
         answer = await self._post(
@@ -146,7 +146,7 @@ class _Arms:
             return content
 
 
-async def _compare_at(clients: int, calls: int, arms: _Arms) -> dict[str, Any]:
+async def _compare_at(clients: int, calls: int, arms: Arms) -> dict[str, Any]:
     """Both arms at so many clients, in the order ours, plain, plain, ours."""
     half = max(clients, calls * min(clients, 4) // 2)
     seconds: dict[str, list[float]] = {"service": [], "plain": []}
@@ -170,7 +170,7 @@ async def _compare_at(clients: int, calls: int, arms: _Arms) -> dict[str, Any]:
     return told
 
 
-async def _compare_lists(count: int, arms: _Arms) -> dict[str, Any]:
+async def _compare_lists(count: int, arms: Arms) -> dict[str, Any]:
     spent = {"service": 0.0, "plain": 0.0}
     for number, arm in enumerate(("service", "plain", "plain", "service")):
         items = short_items(count // 2, f"list-{number}")
@@ -189,13 +189,13 @@ async def _compare_lists(count: int, arms: _Arms) -> dict[str, Any]:
 
 async def _own_time(folder: Path) -> dict[str, Any]:
     """Latency of comparisons by one client, with a judge that answers at once."""
-    with _serving(folder / "fake", "fake", folder / "constitutions") as address:
-        async with _session() as session:
-            await _ready(session, address)
+    with serving(folder / "fake", "fake", folder / "constitutions") as address:
+        async with open_session() as session:
+            await wait_ready(session, address)
 
             async def call(item: Item) -> float:
                 start = time.perf_counter()
-                async with session.post(f"{address}/v1/compare", json=_body(item)) as answer:
+                async with session.post(f"{address}/v1/compare", json=comparison(item)) as answer:
                     _refuse_lost([await answer.json()])
                 return time.perf_counter() - start
 
@@ -233,7 +233,8 @@ def short_items(count: int, name: str) -> list[Item]:
     ]
 
 
-def _body(item: Item) -> dict[str, Any]:
+def comparison(item: Item) -> dict[str, Any]:
+    """The request that compares an item's two completions."""
     texts = [completion.text for completion in item.completions]
     return {"constitution": "benchmark", "prompt": item.prompt[0].content, "completions": texts}
 
@@ -250,7 +251,7 @@ def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
     return {"p50": round(float(p50), 4), "p99": round(float(p99), 4), "n": len(seconds)}
 
 
-def _write_constitution(folder: Path) -> None:
+def write_constitution(folder: Path) -> None:
     """The made-up constitution as a file, for the service to find."""
     place = folder / "benchmark"
     place.mkdir(parents=True)
@@ -260,7 +261,7 @@ def _write_constitution(folder: Path) -> None:
 
 
 @contextmanager
-def _serving(home: Path, judge: str, constitutions: Path | None = None) -> Iterator[str]:
+def serving(home: Path, judge: str, constitutions: Path | None = None) -> Iterator[str]:
     """The address of a service of its own, in a process of its own."""
     environment = os.environ | {
         "CHARTER_HOME": str(home / "home"),
@@ -273,13 +274,14 @@ def _serving(home: Path, judge: str, constitutions: Path | None = None) -> Itera
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=root, env=environment, stderr=log)
     try:
-        yield _address(home / "log", process)
+        yield started_address(home / "log", process)
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _address(log: Path, process: "subprocess.Popen[bytes]") -> str:
+def started_address(log: Path, process: "subprocess.Popen[bytes]") -> str:
+    """Where a service that was just begun listens, by its log. Raises: ModelError."""
     ends = time.monotonic() + START_S
     while time.monotonic() < ends and process.poll() is None:
         if found := re.search(r"charter serves on (\S+);", log.read_text("utf-8")):
@@ -288,18 +290,21 @@ def _address(log: Path, process: "subprocess.Popen[bytes]") -> str:
     raise ModelError(f"the service did not start: {log.read_text('utf-8')[-500:]}")
 
 
-async def _ready(session: aiohttp.ClientSession, address: str) -> None:
+async def wait_ready(session: aiohttp.ClientSession, address: str) -> None:
+    """Wait until a service is ready. Raises: ModelError when that takes too long."""
     ends = time.monotonic() + START_S
     while time.monotonic() < ends:
-        async with session.get(f"{address}/ready") as answer:
-            if answer.status == 200:
-                return
+        with suppress(aiohttp.ClientConnectorError):  # bound, but not listening yet
+            async with session.get(f"{address}/ready") as answer:
+                if answer.status == 200:
+                    return
         await asyncio.sleep(0.2)
     raise ModelError(f"{address} is not ready after {START_S:.0f} s")
 
 
 @asynccontextmanager
-async def _session() -> AsyncIterator[aiohttp.ClientSession]:
+async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of as many connections as needed."""
     timeout = aiohttp.ClientTimeout(total=600)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
