@@ -220,3 +220,37 @@ async def test_another_batch_goes_on_after_a_restart(opened: Open) -> None:
     async with opened() as client:
         ended = await finished(client, batch)
         assert ended["request_counts"]["completed"] == 30
+
+
+async def test_a_disk_that_takes_nothing_is_waited_for(opened: Open, tmp_path: Path) -> None:
+    async with opened(workers=0) as client:
+        batch = await made(client, map(line, range(10)))
+    # Where parts are to be written there is a file: as good as no room.
+    obstacle = tmp_path / "home" / "batches" / batch["id"] / "parts"
+    obstacle.touch()
+    async with opened() as client:
+        path = f"/v1/batches/{batch['id']}"
+        while (told := (await client.get(path)).json())["note"] is None:
+            await asyncio.sleep(0.02)
+        assert "parts" in told["note"]
+        assert told["status"] == "in_progress"
+        obstacle.unlink()
+        ended = await finished(client, batch)
+        assert (ended["status"], ended["note"]) == ("completed", None)
+        assert ended["request_counts"]["completed"] == 10
+
+
+async def test_a_judge_that_is_away_is_waited_for(
+    opened: Open, judges: Callable[[str], None]
+) -> None:
+    judges('[away]\nurl = "http://127.0.0.1:9"\nmodel = "none"\n')
+    async with opened(judges=("away",)) as client:
+        batch = await made(client, [line(1)])
+        path = f"/v1/batches/{batch['id']}"
+        while (told := (await client.get(path)).json())["note"] is None:
+            await asyncio.sleep(0.02)
+        assert "away" in told["note"]
+        assert told["request_counts"]["failed"] == 0
+    judges('[away]\ntransport = "fake"\n')
+    async with opened(judges=("away",)) as client:
+        assert (await finished(client, batch))["request_counts"]["completed"] == 1
