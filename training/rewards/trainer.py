@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from training.rewards.length_order import LengthOrder
 from training.rewards.losses import centring_loss, label_entropy, ranking_loss, scope_loss
 from training.runs.watched_trainer import WatchedTrainer
 
@@ -52,6 +53,15 @@ class RewardTrainer(WatchedTrainer, Trainer):
         with torch.no_grad():
             self._note(ranking.detach(), reward_BHN, p_BHNN, weight_BH, present_BN)
         return (loss, {"logits": output_SH}) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Our own order where batches of like length are asked for."""
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        prompts = self.train_dataset if train_dataset is None else train_dataset
+        lengths = [max(map(len, prompt.texts)) for prompt in prompts]
+        batch = self.args.train_batch_size * self.args.world_size
+        return LengthOrder(lengths, batch, self.args.seed)
 
     def _note(
         self,

@@ -124,6 +124,11 @@ def test_each_principle_has_a_head_of_its_own_and_scopes_are_read_off_the_prompt
     [
         pytest.param({"lora": {"r": 4}}, "adapter_model.safetensors", id="adapter"),
         pytest.param({"frozen": True}, "model.safetensors", id="heads alone"),
+        pytest.param(
+            {"frozen": True, "trainer": {"train_sampling_strategy": "group_by_length"}},
+            "model.safetensors",
+            id="by length",
+        ),
     ],
 )
 def test_interrupted_run_goes_on_with_the_same_losses(
