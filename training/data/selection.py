@@ -1,5 +1,6 @@
 """The rows of a run: sources mixed, freed of copies and leaks, split by prompt; each loss told."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -149,5 +150,5 @@ def _without(
 
 
 def row_key(*parts: object) -> bytes:
-    """A key that rows with the same content share."""
-    return orjson.dumps(parts)
+    """A key that rows with the same content share, small enough to keep millions of."""
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).digest()

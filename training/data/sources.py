@@ -35,8 +35,10 @@ class DataSource(Record):
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Place (`file:line`) and object of each row, its columns renamed. Raises: DataError."""
-        for number, row in _rows(self.file):
-            yield f"{self.file}:{number}", self._renamed(row, f"{self.file}:{number}")
+        file = self.file
+        for number, row in _rows(file):
+            where = f"{file}:{number}"
+            yield where, self._renamed(row, where)
 
     def sha256(self) -> str:
         """Digest of the file's bytes."""
