@@ -114,6 +114,13 @@ class Cohorts:
             self._remember(named, reward)
         return reward
 
+    def hurry(self) -> None:
+        """Time is up for every group: who waits is answered now."""
+        for key, cohort in list(self._open.items()):
+            if cohort.waiting:
+                self._quiet(cohort)
+                self._time_is_up(key, cohort)
+
     async def close(self) -> None:
         """Answer all who wait that there is no reward, and finish what is being judged."""
         for key, cohort in list(self._open.items()):

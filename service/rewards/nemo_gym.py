@@ -85,7 +85,7 @@ def write_compare(rewards: Sequence[float], p: Sequence[Sequence[float | None]])
     pairs = [
         (i, j, shown)
         for i, j in combinations(range(len(rewards)), 2)
-        if (shown := p[i][j]) is not None
+        if (shown := p[i][j]) is not None and shown == shown  # NaN where nothing was decided
     ]
     return {
         "rewards": list(rewards),

@@ -28,6 +28,8 @@ from service.watch.watcher import OpenRun, Place, Watch, falls_in
 
 BESIDE = 512
 """Gold votes and canaries that may be under way; beyond it they are left out."""
+DRAIN_LOOK_S = 0.25
+"""How often it is looked whether the service is told to stop."""
 FEW = 4
 """Groups up to so many are judged by all pairs, larger ones by half again as many as samples."""
 
@@ -248,10 +250,20 @@ async def rewarding(service: Service) -> AsyncIterator[None]:
     """The reward desk of a running service."""
     service.rewards = RewardDesk(service)
     add_run_metrics(service.metrics, service.rewards.watch)
+    hurrying = asyncio.create_task(_hurry_when_draining(service))
     try:
         yield
     finally:
+        hurrying.cancel()
         await service.rewards.close()
+
+
+async def _hurry_when_draining(service: Service) -> None:
+    """A service told to stop waits for its answers, so groups must not wait for their samples."""
+    while True:
+        await asyncio.sleep(DRAIN_LOOK_S)
+        if service.draining:
+            service.rewards.cohorts.hurry()
 
 
 def _item(samples: Sequence[Sample]) -> Item:

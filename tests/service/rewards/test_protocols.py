@@ -195,6 +195,8 @@ def test_nemo_gym_compares_on_its_own_scales() -> None:
     assert reply["comparison_results"] == [
         {"response_i": 0, "response_j": 1, "judge_idx": 0, "score_1": 5, "score_2": 1, "ranking": 1}
     ]
+    nothing = nemo_gym.write_compare([0.5, 0.5], [[0.5, float("nan")], [None, 0.5]])
+    assert nothing["comparison_results"] == []
 
 
 REWARDS = [Reward(value=0.2), no_reward("truncated"), Reward(value=0.6)]

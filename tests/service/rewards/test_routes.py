@@ -136,6 +136,19 @@ async def test_a_group_that_stays_partial_follows_its_policy(client: httpx.Async
     assert "cohort_incomplete" in alone.json()["error"]["message"]
 
 
+async def test_a_service_told_to_stop_answers_groups_that_wait(client: httpx.AsyncClient) -> None:
+    waiting = [
+        asyncio.create_task(openrlhf(client, text, group=8, group_timeout=60))
+        for text in (GOOD, BAD)
+    ]
+    await asyncio.sleep(0.3)
+    assert not any(one.done() for one in waiting)
+    client.app.state.service.draining = True  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        first, second = await asyncio.gather(*waiting)
+    assert first.json()["rewards"][0] > 0.5 > second.json()["rewards"][0]
+
+
 async def test_any_framework_gets_reasons_beside_rewards(
     opened: Open, judges: Callable[[str], None]
 ) -> None:
