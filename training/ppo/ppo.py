@@ -128,11 +128,11 @@ class _Loop:
         from training.runs.publishing import publish
 
         def save(folder: str) -> None:
-            self.learner.plain.policy.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
+            if self.is_main:  # each process holds the same whole policy
+                self.learner.plain.policy.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
 
-        if self.is_main:
-            publish(save, self.run.folder.path, self.recipe.model)
+        publish(save, self.run.folder.path, self.recipe.model, self.run.processes)
 
     def summary(self, dropped: int) -> PpoSummary:
         """Write the summary of the finished run."""
