@@ -45,6 +45,10 @@ METHODS = (
            "Proximal policy optimisation on any reward: rules, judges, reward models, servers, "
            "sums",
            "training.ppo.ppo", "PpoRecipe", "train_ppo"),
+    Method("grpo", "Group relative policy optimisation, by TRL, on any reward",
+           "training.online.group_methods", "GrpoRecipe", "train_grpo"),
+    Method("rloo", "REINFORCE with the rest of the group as baseline, by TRL, on any reward",
+           "training.online.group_methods", "RlooRecipe", "train_rloo"),
 )  # fmt: skip
 """What `charter train` can do; a new method is its file and one line here."""
 
