@@ -4,6 +4,7 @@ A plain string becomes a turn, a transcript of `Human:` and `Assistant:` becomes
 turns of other tools (`from`, `value`) get our names.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ SHAREGPT = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
     "system": "system", "observation": "tool", "tool": "tool", "function_call": "assistant",
 }  # fmt: skip
+TRANSCRIPT = re.compile(r"\s*\n\nHuman:")
+WAITING = "\n\nAssistant:"
 
 Messages = tuple[dict[str, str], ...]
 
@@ -43,6 +46,13 @@ def as_turns(value: Any, where: str) -> Messages:
     spoken = zip(parts[::2], parts[1::2], strict=True)
     turns = [{"role": SPEAKER[who], "content": text.strip()} for who, text in spoken]
     return as_messages(turns, "user", where)
+
+
+def as_prompt(value: Any, where: str) -> Messages:
+    """A prompt: messages, text of the user, or a transcript that waits for the assistant."""
+    if isinstance(value, str) and TRANSCRIPT.match(value):
+        return as_turns(value.removesuffix(WAITING), where)
+    return as_messages(value, "user", where)
 
 
 def split_pair(

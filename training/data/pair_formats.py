@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from judges.cards.labelled import TIE, parse_labelled
 from judges.errors import DataError
 from judges.preferences import PairingSettings, preference_rows
-from training.data.messages import Messages, as_messages, as_turns, split_pair
+from training.data.messages import Messages, as_messages, as_prompt, as_turns, split_pair
 
 ALWAYS = 1.0
 RATINGS = ("overall_score", "fine-grained_score", "rating", "score")
@@ -84,10 +84,11 @@ def _pair(row: Mapping[str, Any], where: str) -> RawPair:
 def prompt_of(row: Mapping[str, Any], where: str) -> Messages | None:
     """The conversation of a row, under any tool's name of it; None where it has no such column."""
     if row.get("prompt") is not None:
-        return as_messages(row["prompt"], "user", f"{where}: prompt")
-    if isinstance(row.get("conversations"), list):
-        lead = [{"from": "system", "value": row["system"]}] if row.get("system") else []
-        return as_messages([*lead, *row["conversations"]], "user", f"{where}: conversations")
+        return as_prompt(row["prompt"], f"{where}: prompt")
+    for column in ("conversations", "messages"):
+        if isinstance(row.get(column), list):
+            lead = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+            return as_messages([*lead, *row[column]], "user", f"{where}: {column}")
     if "instruction" not in row:
         return None
     turns = [{"role": "system", "content": row["system"]}] if row.get("system") else []

@@ -54,6 +54,15 @@ TURNS = [{"from": "human", "value": "What is tea?"}]
             id="hh-rlhf",
         ),
         pytest.param(
+            {"prompt": "\n\nHuman: What is tea?\n\nAssistant:", "chosen": "A drink.",
+             "rejected": "No idea."},
+            id="a transcript as prompt",
+        ),
+        pytest.param(
+            {"messages": [*PROMPT], "chosen": CHOSEN[0], "rejected": REJECTED[0]},
+            id="LLaMA-Factory, openai",
+        ),
+        pytest.param(
             {"instruction": "What is", "input": "tea?", "chosen": "A drink.",
              "rejected": "No idea."},
             id="LLaMA-Factory, alpaca",
