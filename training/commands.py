@@ -54,13 +54,15 @@ METHODS = (
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add train, reward, evaluate and demo to the command line."""
+    """Add train, reward, best-of, evaluate and demo to the command line."""
     from training.benchmarks.commands import add_benchmarks
+    from training.online.commands import add_verbs as add_best_of_verb
     from training.rewards.commands import add_verbs as add_reward_verb
 
     _add_train(verbs)
     add_reward_verb(verbs)
     add_benchmarks(verbs)
+    add_best_of_verb(verbs)
     _add_evaluate(verbs)
     _add_demo(verbs)
 
