@@ -55,6 +55,16 @@ class Lacking:
         votes_RTJ = np.where(counted[:, None], self.votes_RTJ, 0)
         return replace(self, votes_RTJ=votes_RTJ, counted_T=counted)
 
+    def but(self, digests: Container[str]) -> "Lacking":
+        """The same without some topics."""
+        kept = [topic.digest not in digests for topic in self.topics]
+        return Lacking(
+            tuple(topic for topic, one in zip(self.topics, kept, strict=True) if one),
+            self.votes_RTJ[:, kept],
+            self.needed_RT[:, kept],
+            self.counted_T[kept],
+        )
+
     @property
     def judged_T(self) -> Bools:
         """Which topics judges are asked about."""
@@ -201,7 +211,7 @@ class _Count:
         self.ballots, self.shape, self.only, self.store = ballots, shape, only, store
         wanted = wanted_votes(ballots, shape.settings, constitution)
         if only is not None:
-            scopes = [digest for p in constitution.principles if (digest := _scope(p))]
+            scopes = [digest for p in constitution.principles if (digest := scope_of(p))]
             wanted = replace(
                 wanted, questions=[d for d in wanted.questions if d in only or d in scopes]
             )
@@ -209,7 +219,7 @@ class _Count:
 
     def inside(self, topic: Topic) -> Bools:
         """Where a topic is asked about: its scope may apply, or is not known. (R,)"""
-        scope = _scope(topic.principle)
+        scope = scope_of(topic.principle)
         if scope is None or topic.kind in ("applies", "rule"):
             return np.ones(len(self.ballots), bool)
         inside = np.zeros(len(self.ballots), bool)
@@ -259,5 +269,6 @@ class _Count:
         return np.array([sum(question in stored for question in some) for some in asked])
 
 
-def _scope(principle: Principle) -> str | None:
+def scope_of(principle: Principle) -> str | None:
+    """The digest of a principle's scope, if it has one."""
     return None if principle.applies_when is None else principle.question_digest("applies")

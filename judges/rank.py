@@ -75,7 +75,11 @@ async def ask(
     flying: deque[asyncio.Task[AskedWindow]] = deque()
     out: InFlight = {}
     size = budget.window(WINDOW_QUESTIONS) if budget else WINDOW_QUESTIONS
-    windows = iter(_windows(items, constitution, len(judges), pairs, size))
+    texts = sum(
+        principle.rule is None and (only is None or principle.question_digest("pair") in only)
+        for principle in constitution.principles
+    )
+    windows = iter(_windows(items, max(texts, 1) * len(judges), pairs, size))
     try:
         while True:
             over = budget.reached() if budget else None
@@ -182,18 +186,14 @@ def marks_of(asked: AskedWindow, place: int) -> dict[str, Any]:
 
 
 def _windows(
-    items: Iterable[Item],
-    constitution: Constitution,
-    judges: int,
-    pairs: Pairs | FewPairs | PairsOf,
-    size: int,
+    items: Iterable[Item], votes: int, pairs: Pairs | FewPairs | PairsOf, size: int
 ) -> Iterable[list[Item]]:
-    judged = sum(principle.rule is None for principle in constitution.principles)
+    """Items in lists that hold so many questions, each pair being shown for so many votes twice."""
     window: list[Item] = []
     held = 0
     for item in items:
         window.append(item)
-        held += 2 * most_pairs(len(item.completions), pairs) * max(judged, 1) * judges
+        held += 2 * most_pairs(len(item.completions), pairs) * max(votes, 1)
         if held >= size:
             yield window
             window, held = [], 0

@@ -3,7 +3,7 @@
 Votes are kept as they come, so that a second run pays for the rest only.
 """
 
-from collections.abc import AsyncGenerator, Container, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from functools import cache
 from itertools import combinations
@@ -20,7 +20,7 @@ from judges.errors import ConfigError, DataError
 from judges.items import ITEM_KEYS, parse_item
 from judges.jsonl import parse_line, read_lines
 from judges.judge import Judge, Method, settings_of
-from judges.lacking import Pairs
+from judges.lacking import Pairs, scope_of
 from judges.matter import group_size
 from judges.rank import Progress, ask, marks_of
 from judges.ranking_files import read_ranking
@@ -69,7 +69,6 @@ async def cast_lacking(
     store: VoteStore,
     *,
     chosen: Sequence[int] | None = None,
-    only: Container[str] | None = None,
     budget: Budget | None = None,
     progress: Progress | None = None,
 ) -> AsyncGenerator[tuple[int, dict[int, dict[str, Any]]]]:
@@ -90,19 +89,31 @@ async def cast_lacking(
         places = [place for place in chosen if place in by_place]
         read = (by_place[place] for place in places)
     items = _noting(read, pairs)
-    done = 0
+    done, only = 0, _asked_about(plan)
+    others_R = plan.lacking.but(only).votes_R.tolist()
     windows = ask(
         items, constitution, judges, store, pairs=pairs, method=method, budget=budget, only=only
     )
     async with aclosing(windows):
         async for window in windows:
-            yield (
-                window.new,
-                {places[done + row]: marks_of(window, row) for row in range(len(window.items))},
-            )
-            done += len(window.items)
+            left = {}
+            for row, place in enumerate(places[done : done + len(window.items)]):
+                left[place] = marks_of(window, row)
+                # What was not asked about is there.
+                left[place]["usage"]["votes"] += others_R[place]
+            yield window.new, left
+            done += len(left)
             if progress and not window.over:
                 progress(done, len(places))
+
+
+def _asked_about(plan: Plan) -> frozenset[str]:
+    """Topics that lack votes somewhere, the scopes of these, and what lies in scopes that do."""
+    asked = set(plan.asked)
+    for topic in plan.topics:
+        if (scope := scope_of(topic.principle)) and {scope, topic.digest} & plan.asked:
+            asked |= {scope, topic.digest}
+    return frozenset(asked)
 
 
 def _noting(
