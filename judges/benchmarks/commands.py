@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from judges.commands import Verbs, add_judge_flags, add_verb, later, no_verb, whole
+from judges.commands import Verbs, add_judge_flags, add_verb, later, no_verb, not_negative, whole
 
 HERE = "judges.benchmarks.verbs"
 
@@ -35,6 +35,17 @@ def add_verbs(verbs: Verbs) -> None:
         "--prompts", type=whole, default=100_000, help="prompts x 2 completions stored (100000)"
     )
     edit.add_argument("--sample", type=whole, default=500, help="prompts of impact --sample (500)")
+    infer = add_verb(
+        names,
+        "infer",
+        "Which planted principles `constitution infer` recovers, and its held-out accuracy",
+        later("run_infer", HERE),
+    )
+    infer.add_argument("--pairs", type=whole, default=600, help="labelled pairs (600)")
+    infer.add_argument(
+        "--noise", type=not_negative, default=1.0, help="of each vote, in logits (1.0)"
+    )
+    infer.add_argument("--seed", type=int, default=0, help="of pairs, labels and noise (0)")
     recorded = add_verb(
         names,
         "recorded-verdicts",

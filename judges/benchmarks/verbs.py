@@ -31,6 +31,14 @@ def run_edit(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_infer(options: argparse.Namespace) -> int:
+    """`charter benchmark infer`"""
+    from judges.benchmarks.infer import benchmark_infer
+
+    emit(json.dumps(benchmark_infer(options.pairs, options.noise, options.seed), indent=2))
+    return 0
+
+
 def run_recorded_verdicts(options: argparse.Namespace) -> int:
     """`charter benchmark recorded-verdicts`"""
     from judges.benchmarks.recorded_verdicts import benchmark_recorded_verdicts

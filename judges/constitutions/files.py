@@ -237,7 +237,7 @@ def _read(content: bytes, where: str) -> tuple[Constitution, YamlSource]:
     source = read_yaml(content, where)
     if not isinstance(source.data, dict):
         what = "is empty" if source.data is None else "is not made of `key: value` lines"
-        raise ConstitutionError(f"{where}:1: the file {what}; begin with `name: …`")
+        raise ConstitutionError(f"{where}:1:1: the file {what}; begin with `name: …`")
     try:
         # As JSON, because strict mode takes lists for tuples there, yet no '2' for a number.
         own = Constitution.model_validate_json(json.dumps(source.data), strict=True)

@@ -23,6 +23,7 @@ from judges.records import Message, Record
 from judges.suggest import did_you_mean
 
 MOST_SHOWN = 20
+EMPTIED = "is empty; fill it in, in quotes where it begins with '#', which begins a remark"
 SINGULAR = {"principles": "principle", "propositions": "proposition", "tests": "test"}
 RECORDS: dict[str, type[Record]] = {
     "principles": Principle,
@@ -80,7 +81,10 @@ def _place(fault: ErrorDetails, data: Any) -> Place:
 
 def _sentence(place: Place, fault: ErrorDetails, source: YamlSource) -> str:
     context = fault.get("ctx", {})
-    if fault["type"] == "misfit":
+    if fault["type"] == "misfit" and (key := _emptied(fault)):
+        place = (*place, key)
+        owner, complaint = _named(place, source), EMPTIED
+    elif fault["type"] == "misfit":
         owner, complaint = _named(place[: len(place) - len(context["at"])], source), fault["msg"]
         if context["at"] and context["at"][-1] == "id":
             owner = ""
@@ -92,6 +96,14 @@ def _sentence(place: Place, fault: ErrorDetails, source: YamlSource) -> str:
     else:
         owner, complaint = _named(place, source), _value_complaint(place, fault, source)
     return f"{source.position(place)}: {f'{owner} {complaint}'.strip()}"
+
+
+def _emptied(fault: ErrorDetails) -> str | None:
+    """The question of a principle that has none because its key is there and empty."""
+    given = fault["input"]
+    if fault["ctx"]["at"] or not isinstance(given, dict):
+        return None
+    return next((key for key in ("text", "rule") if key in given and given[key] is None), None)
 
 
 def _named(place: Place, source: YamlSource) -> str:
@@ -135,7 +147,7 @@ def _key_complaint(place: Place, fault: ErrorDetails, source: YamlSource) -> str
         return f"has no {key}; add `{key}: …` ({_meaning(record, key)})"
     hint = did_you_mean(key, record.model_fields)
     known = "" if hint else f"; known keys: {', '.join(record.model_fields)}"
-    return f"has an unknown key {key!r}{hint or known}"
+    return f"has an unknown key {_short(key)}{hint or known}"
 
 
 def _meaning(record: type[Record], key: str) -> str:
@@ -153,7 +165,9 @@ def _value_complaint(place: Place, fault: ErrorDetails, source: YamlSource) -> s
         hint = did_you_mean(value, options) if isinstance(value, str) else ""
         return f"is {_shown(value)}{hint}; use {', '.join(options[:-1])} or {options[-1]}"
     if fault["type"] == "value_error":
-        return str(context["error"])
+        remedy = "; write a sign that stands for itself with a backslash before it"
+        message = str(context["error"])
+        return message + (remedy if "regular expression" in message else "")
     if value is None or fault["type"] in ("string_too_short", "too_short"):
         needed = isinstance(place[-1], int) or _needed(_record(place[:-1], source), place[-1])
         return "is empty; fill it in" + ("" if needed else ", or remove the key")
@@ -172,8 +186,12 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return f"{str(value).lower()}, a truth value"
     if isinstance(value, str):
-        return repr(value) if len(value) <= 60 else f"{value[:50]!r}… of {len(value)} characters"
+        return _short(value)
     return f"{value}, a number"
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 60 else f"{text[:50]!r}… of {len(text)} characters"
 
 
 def _well_formed(place: Place, value: Any, _context: Any) -> str:

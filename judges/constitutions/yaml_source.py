@@ -227,6 +227,8 @@ def _remedy(error: MarkedYAMLError, line: str, column: int) -> str:
     problem, before = str(error.problem), line[:column].rstrip()
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "a tab indents this line; YAML takes only spaces here"
+    if line[column : column + 1] == "\t":
+        return "a tab stands here; YAML takes only spaces around what it reads"
     if "<scalar>" in problem and before.endswith(("'", '"')):
         return (
             "text goes on after a closing quote; use the other kind of quote around the text, "

@@ -56,6 +56,13 @@ def add_verbs(inner: Verbs) -> None:
     )
     parser.add_argument("--most", type=whole, default=12, help="principles at most (12)")
     parser.add_argument(
+        "--support",
+        type=whole,
+        default=8,
+        metavar="N",
+        help="pairs that a principle must decide as labelled: fewer where there are few pairs (8)",
+    )
+    parser.add_argument(
         "--tests", type=int, default=2, help="golden tests a principle; 0 copies no pair (2)"
     )
     parser.add_argument(

@@ -79,7 +79,9 @@ async def _run(
 def settings_of_options(options: argparse.Namespace) -> Inferring:
     """The settings that the flags make."""
     return Inferring(
-        selection=SelectionSettings(most=options.most, seed=options.seed),
+        selection=SelectionSettings(
+            most=options.most, minimum_support=options.support, seed=options.seed
+        ),
         proposing=Proposing(sampling=Sampling(temperature=0.7, max_tokens=600, seed=options.seed)),
         hypotheses=not options.no_hypotheses,
         grouped_by=options.grouped_by,

@@ -36,6 +36,33 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
             "    title: Kind", "\ttitle: Kind", "8:1", "a tab indents", "only spaces", id="a tab"
         ),
         pytest.param(
+            "title: House",
+            "title:\tHouse",
+            "3:7",
+            "a tab stands here",
+            "only spaces",
+            id="tab after",
+        ),
+        pytest.param(
+            "text: The kinder one.", "text: #1", "9:5", "text is empty", "in quotes", id="a remark"
+        ),
+        pytest.param(
+            "text: The kinder one.",
+            "rule: {kind: regex, value: '('}",
+            "9:25",
+            "no Python regular expression",
+            "write",
+            id="a pattern",
+        ),
+        pytest.param(
+            "title: House",
+            f"{'k' * 300}: x\ntitle: House",
+            "3:1",
+            "k'… of 300",
+            "known keys",
+            id="a long key",
+        ),
+        pytest.param(
             "title: House", "title: House\ntitle: B", "4:1", "twice", "keep one", id="duplicate key"
         ),
         pytest.param(

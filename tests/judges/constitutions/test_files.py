@@ -146,7 +146,7 @@ def test_a_file_says_what_it_is_called(tmp_path: Path, top: dict[str, Any], expe
             b"# " + b"x" * MAX_BYTES, ":1:1048577: the file is larger than 1 MiB", id="too large"
         ),
         pytest.param(b"a: &x [1]\nb: [*x, *x]\n", ":1:4: anchors (&)", id="a YAML bomb"),
-        pytest.param(b"", ":1: the file is empty", id="empty"),
+        pytest.param(b"", ":1:1: the file is empty", id="empty"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_by_name(

@@ -249,7 +249,8 @@ def test_what_should_not_have_been_added(added: str, expected: str) -> None:
             TEXT,
             "    rule: {kind: regex, value: 'a('}\n",
             "9:25: principle 'kind', rule, value is no Python regular expression (missing ), "
-            "unterminated subpattern at position 1)",
+            "unterminated subpattern at position 1); write a sign that stands for itself with a "
+            "backslash before it",
             id="a pattern that does not compile",
         ),
         pytest.param(
@@ -282,10 +283,10 @@ def test_what_should_not_have_been_added(added: str, expected: str) -> None:
         pytest.param(
             GOOD,
             "- a\n",
-            "1: the file is not made of `key: value` lines; begin with `name: …`",
+            "1:1: the file is not made of `key: value` lines; begin with `name: …`",
             id="a list",
         ),
-        pytest.param(GOOD, "# none\n", "1: the file is empty; begin with `name: …`", id="empty"),
+        pytest.param(GOOD, "# none\n", "1:1: the file is empty; begin with `name: …`", id="empty"),
         pytest.param(
             GOOD,
             GOOD[: GOOD.index("principles")],

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from judges.benchmarks.planted_pairs import labelled_pairs
 from judges.constitutions.rules import check_rule
 from judges.errors import DataError
 from judges.inference.candidates import PATTERNS, hypotheses, read_candidates
-from tests.judges.inference.planted_pairs import labelled_pairs
 
 
 def test_a_file_gives_one_candidate_a_line(tmp_path: Path) -> None:

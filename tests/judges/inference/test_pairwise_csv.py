@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from judges.benchmarks.planted_pairs import fake_votes
 from judges.errors import DataError
 from judges.inference.candidates import Candidate
 from judges.inference.pairwise_csv import read_pairwise_csv
 from judges.inference.select import SelectionSettings, select
-from tests.judges.inference.planted_pairs import fake_votes
 
 HEAD = "text_a,text_b,preferred_text\n"
 

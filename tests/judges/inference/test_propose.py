@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from judges.benchmarks.planted_pairs import labelled_pairs
 from judges.inference.propose import PROPOSAL_SCHEMA, Proposing, proposal_prompt, propose
 from judges.model import Completion, Failure, ModelPrompt, Sampling
 from judges.models.fake import FakeModel
-from tests.judges.inference.planted_pairs import labelled_pairs
 
 GOOD = json.dumps(
     {

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judges.benchmarks.planted_pairs import PLANTED, candidates, fake_votes, labelled_pairs
 from judges.calibration.estimates import FloatArray
 from judges.cards.labelled import LabelledPair
 from judges.errors import DataError
 from judges.inference.chance import discoveries, part_pairs, sign_test
 from judges.inference.infer import groups_of
 from judges.inference.select import SelectionSettings, select, weighted_mean
-from tests.judges.inference.planted_pairs import PLANTED, candidates, fake_votes, labelled_pairs
 
 CANDIDATES = candidates()
 IDS = [candidate.id for candidate in CANDIDATES]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from judges.benchmarks.planted_pairs import PLANTED, TOPICS, candidates, labelled_pairs
 from judges.constitutions.files import load_constitution
 from judges.constitutions.lint import lint_constitution
 from judges.errors import ConfigError
@@ -21,7 +22,6 @@ from judges.jsonl import write_jsonl
 from judges.judge import Judge
 from judges.models.fake import FakeModel
 from judges.store.vote_store import VoteStore
-from tests.judges.inference.planted_pairs import PLANTED, TOPICS, candidates, labelled_pairs
 from tests.judges.planted import constitution
 
 FOUR = [c.text for c in candidates() if c.text.split('"')[1] in TOPICS[:2]]
