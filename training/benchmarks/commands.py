@@ -75,6 +75,7 @@ def _add_methods(names: Verbs) -> None:
     methods.add_argument("--methods", nargs="+", metavar="NAME", default=[], help="which (all)")
     methods.add_argument("--model", default="embedded", help="model folder (embedded)")
     methods.add_argument("--seeds", type=whole, default=2, help="runs of each (2)")
+    methods.add_argument("--samples", type=whole, default=2, help="answers a prompt (2)")
     methods.add_argument("--steps", type=whole, default=16, help="steps of four pairs (16)")
     methods.add_argument("--learning-rate", type=float, default=2e-4, help="of all (2e-4)")
     methods.add_argument(

@@ -39,7 +39,6 @@ from training.methods.sft import SftRecipe, train_sft
 
 PROMPTS = Path(__file__).parents[1] / "demo" / "prompts.jsonl"
 CONSTITUTION = "plain-speech@1.0.0"
-SAMPLES = 2
 
 
 class Tried(NamedTuple):
@@ -84,6 +83,7 @@ def benchmark_methods(
     learning_rate: float,
     right: float | None,
     model: str = "embedded",
+    samples: int = 2,
 ) -> dict[str, Any]:
     """Train and look at each method under each seed; the table so far, with intervals.
 
@@ -92,7 +92,7 @@ def benchmark_methods(
     out.mkdir(parents=True, exist_ok=True)
     table = NOISY if right else {name: METHODS[name] for name in methods}
     prompts = [p for p in load_prompts(PROMPTS) if p.metadata["split"] == "heldout"]
-    bench = _Bench(out, prompts, model)
+    bench = _Bench(out, prompts, model, samples)
     for seed in range(seeds):
         for name, tried in table.items():
             if not bench.is_done(name, seed):
@@ -104,8 +104,8 @@ def benchmark_methods(
 class _Bench:
     """What is done so far, and the model that all share."""
 
-    def __init__(self, out: Path, prompts: list[Item], model: str) -> None:
-        self.out, self.prompts, self.model = out, prompts, model
+    def __init__(self, out: Path, prompts: list[Item], model: str, samples: int) -> None:
+        self.out, self.prompts, self.model, self.samples = out, prompts, model, samples
         self.results = out / "results.jsonl"
         self.sampler: Sampler | None = None
         self.base: dict[int, tuple[Answers, Answers]] = {}
@@ -134,7 +134,7 @@ class _Bench:
 
     def _answers(self, adapter: Path | None, seed: int) -> Answers:
         assert self.sampler is not None
-        return self.sampler.answers(adapter, self.prompts, SAMPLES, seed)
+        return self.sampler.answers(adapter, self.prompts, self.samples, seed)
 
     def _keep(
         self, name: str, seed: int, ours: Answers, theirs: Answers, more: dict[str, Any]

@@ -56,6 +56,7 @@ def run_preference_methods(options: argparse.Namespace) -> int:
         options.learning_rate,
         options.noise,
         options.model,
+        options.samples,
     )
     emit(dump(told))
     return 0
