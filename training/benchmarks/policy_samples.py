@@ -4,12 +4,11 @@ No engine is started: benchmarks train and look in turns, and an engine would ho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from judges.policies import model_folder
-from judges.records import CompletionText, Item
+from judges.records import CompletionText, Item, Record
 from training.runs.hardware import find_hardware
 from training.runs.loading import load_tokenizer
 
@@ -19,8 +18,7 @@ AT_ONCE = 48
 READ_AT_ONCE = 8
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(Record):
     """What a policy said, in order of the prompts, `samples` each."""
 
     completions: list[CompletionText]
@@ -61,7 +59,11 @@ class Sampler:
             found += self._batch(model, asked[start : start + AT_ONCE], adapter is not None)
         if adapter is not None:
             model.unload()
-        return Answers([text for text, _ in found], [i.id for i in asked], [kl for _, kl in found])
+        return Answers(
+            completions=[text for text, _ in found],
+            prompts=[item.id for item in asked],
+            kl=[kl for _, kl in found],
+        )
 
     def _batch(
         self, model: Any, items: Sequence[Item], adapted: bool

@@ -22,7 +22,7 @@ from scipy.stats import norm
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
 from judges.items import load_prompts
-from judges.jsonl import dump_line, read_jsonl, write_jsonl
+from judges.jsonl import dump_line, read_jsonl, replacing, write_jsonl
 from judges.judge import Judge
 from judges.models.fake import FakeModel
 from judges.progress import say
@@ -108,7 +108,6 @@ class _Bench:
         self.out, self.prompts, self.model, self.samples = out, prompts, model, samples
         self.results = out / "results.jsonl"
         self.sampler: Sampler | None = None
-        self.base: dict[int, tuple[Answers, Answers]] = {}
 
     def lines(self) -> list[dict[str, Any]]:
         return [line for _, line in read_jsonl(self.results)] if self.results.exists() else []
@@ -124,13 +123,22 @@ class _Bench:
         recipe = _recipe(tried, data, output, seed, steps, learning_rate, self.model)
         summary = tried.train(recipe, resume=output.exists())
         self.sampler = self.sampler or Sampler(self.model)
-        if seed not in self.base:
-            draws = (self._answers(None, 1000 + seed), self._answers(None, 2000 + seed))
-            self.base[seed] = draws
-            self._keep("base", seed, draws[1], draws[0], {})
+        base = self._base_answers(seed, 0)
+        if not self.is_done("base", seed):
+            self._keep("base", seed, self._base_answers(seed, 1), base, {})
         answers = self._answers(output, seed)
         losses = {"first_loss": summary.first_loss, "last_loss": summary.last_loss}
-        self._keep(name, seed, answers, self.base[seed][0], losses)
+        self._keep(name, seed, answers, base, losses)
+
+    def _base_answers(self, seed: int, draw: int) -> Answers:
+        """What the base model said, drawn once and kept."""
+        file = self.out / f"base-{seed}-{draw}.json"
+        if file.exists():
+            return Answers.model_validate_json(file.read_bytes())
+        answers = self._answers(None, 1000 * (draw + 1) + seed)
+        with replacing(file) as stream:
+            stream.write(answers.model_dump_json().encode())
+        return answers
 
     def _answers(self, adapter: Path | None, seed: int) -> Answers:
         assert self.sampler is not None

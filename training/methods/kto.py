@@ -78,13 +78,13 @@ def train_kto(
             return done
         from training.methods.pair_trainer import scoring_completions_only
 
-        data.tell(message)
+        data.tell(run.message)
         with scoring_completions_only(run.manifest.hardware.device):
             trainer = make_trainer(recipe, data, run)
             rows = trainer.train_dataset
             tokens = column_lengths(rows, "prompt_ids") + column_lengths(rows, "completion_ids")
             lengths = Lengths.of(len(data.train), rows["row"], tokens, recipe.max_length)
-            lengths.check(recipe, data.place, message)
+            lengths.check(recipe, data.place, run.message)
             run.train(trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())

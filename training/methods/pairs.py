@@ -72,12 +72,12 @@ def train_pairs(
             return done
         from training.methods.pair_trainer import scoring_completions_only
 
-        data.tell(message)
+        data.tell(run.message)
         with scoring_completions_only(run.manifest.hardware.device):
             trainer = make_trainer(recipe, data, run)
             lengths = pair_lengths(trainer.train_dataset, len(data.train), recipe.max_length)
-            lengths.check(recipe, data.place, message)
-            run.watch(DisplacementWatch(message, _has_reference(recipe)).see)
+            lengths.check(recipe, data.place, run.message)
+            run.watch(DisplacementWatch(run.message, _has_reference(recipe)).see)
             run.train(trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())

@@ -71,7 +71,7 @@ def train_sft(
     with open_run(recipe, data.used, resume=resume, progress=progress, message=message) as run:
         if (done := run.finished(RunSummary)) is not None:
             return done
-        data.tell(message)
+        data.tell(run.message)
         trainer, lengths = make_trainer(recipe, data, run)
         run.train(trainer)
         run.publish(trainer)

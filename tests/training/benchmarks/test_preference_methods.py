@@ -23,7 +23,8 @@ from training.benchmarks.preference_methods import (
 def answers(*texts: str) -> Answers:
     prompts = load_prompts(PROMPTS)[: len(texts)]
     said = [CompletionText(text=text, finish_reason="stop") for text in texts]
-    return Answers(said, [item.id for item in prompts], [0.0] * len(texts))
+    ids = [item.id for item in prompts]
+    return Answers(completions=said, prompts=ids, kl=[0.0] * len(texts))
 
 
 def test_the_rules_decide_and_equal_answers_tie(tmp_path: Path) -> None:
