@@ -20,6 +20,6 @@ class DataRecipe(RunRecipe):
     check_copies: bool = True
     """Drop rows that repeat an earlier one, and count those that contradict one."""
     max_dropped: Share = 0.05
-    """Largest share of rows that may be dropped, for whatever reason."""
+    """Largest share of rows that may be dropped as too long or leaked; repeats do not count."""
     max_cut: Share = 0.1
     """Largest share of rows that may be cut off at max_length."""

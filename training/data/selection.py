@@ -110,7 +110,7 @@ def select_rows(
 def _without_leaks(rows: list[R], recipe: DataRecipe, data: RowData[R]) -> list[R]:
     held_out = [prompt for path in recipe.keep_away for prompt in read_prompts(path)]
     lost = leaked([plain_text(row.prompt) for row in rows], held_out) if held_out else []
-    return _without(rows, lost, "have a prompt that keep_away holds", recipe, data)
+    return _without(rows, lost, "have a prompt that keep_away holds", data, recipe.max_dropped)
 
 
 def _without_copies(
@@ -119,7 +119,10 @@ def _without_copies(
     copies: Callable[[Sequence[R]], tuple[list[int], list[int]]],
     data: RowData[R],
 ) -> list[R]:
-    """Drop rows that repeat an earlier one, label and all; tell of those that say the opposite."""
+    """Drop rows that repeat an earlier one, label and all; tell of those that say the opposite.
+
+    Nothing is lost with a repeated row, and pairs taken apart repeat many: no limit applies.
+    """
     if not recipe.check_copies:
         return rows
     again, against = copies(rows)
@@ -128,21 +131,19 @@ def _without_copies(
             f"{len(against)} of {len(rows)} rows say the opposite of an earlier row on the same "
             f"texts, and are kept: {named(against, lambda row: rows[row].place)}"
         )
-    return _without(rows, again, "repeat an earlier row", recipe, data)
+    return _without(rows, again, "repeat an earlier row", data, most=1.0)
 
 
-def _without(
-    rows: list[R], lost: list[int], why: str, recipe: DataRecipe, data: RowData[R]
-) -> list[R]:
+def _without(rows: list[R], lost: list[int], why: str, data: RowData[R], most: float) -> list[R]:
     if not lost:
         return rows
     told = f"{len(lost)} of {len(rows)} rows {why}, and are dropped: " + named(
         lost, lambda row: rows[row].place
     )
-    if len(lost) > recipe.max_dropped * len(rows):
+    if len(lost) > most * len(rows):
         raise DataError(
-            f"{told}; that is more than max_dropped = {recipe.max_dropped:g} allows: clean the "
-            "data, or raise max_dropped"
+            f"{told}; that is more than max_dropped = {most:g} allows: clean the data, or raise "
+            "max_dropped"
         )
     data.told.append(told)
     gone = set(lost)

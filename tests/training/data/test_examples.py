@@ -150,9 +150,7 @@ def test_the_same_completion_twice_is_dropped_and_both_kinds_are_told(tmp_path: 
         {"prompt": "q", "completion": "A.", "label": False},
     ]
     file = write(tmp_path / "k.jsonl", *rows)
-    recipe = KtoRecipe.model_validate(
-        {"model": "m", "output": "o", "examples": file, "max_dropped": 0.5}
-    )
+    recipe = KtoRecipe.model_validate({"model": "m", "output": "o", "examples": file})
     data = recipe.data()
     assert sorted(row.place for row in data.train) == [f"{file}:1", f"{file}:3"]
     assert "1 of 3 rows say the opposite" in data.told[0]

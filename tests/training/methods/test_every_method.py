@@ -52,7 +52,7 @@ def recipe_of(name: str, folder: Path, output: Path, **changes: Any) -> Any:
     trainer = {**SETTINGS, "bf16": False, **changes.pop("trainer", {})}
     values = {
         "model": folder / "model", "output": output, "device": "cpu", "lora": {"r": 4, "alpha": 8},
-        case.data: folder / "preferences.jsonl", "max_dropped": 1.0, "trainer": trainer,
+        case.data: folder / "preferences.jsonl", "trainer": trainer,
     }  # fmt: skip
     values["model"] = str(values["model"])
     return case.kind.model_validate({**values, **case.extra, **changes})

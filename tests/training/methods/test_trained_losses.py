@@ -41,7 +41,6 @@ def build(kind: Any, make: Callable[..., Any], folder: Path, **changes: Any) -> 
     values = {
         "model": str(folder / "model"), "output": folder / "run", "device": "cpu",
         "lora": {"r": 4, "alpha": 8}, data: folder / "preferences.jsonl", "trainer": trainer,
-        **({"max_dropped": 1.0} if kind is KtoRecipe else {}),
     }  # fmt: skip
     recipe = kind.model_validate({**values, **changes})
     rows = recipe.data()
