@@ -14,7 +14,7 @@ from judges.records import CompletionText, Item, Record
 from service.access import Access
 from service.context import Service
 from service.errors import ApiError
-from service.judging.desk import Line
+from service.judging.desk import WINDOW, Line
 from service.judging.lanes import Lane
 from service.judging.requests import Name, RankRequest, Reference, ScoreRequest
 from service.judging.tasks import Task
@@ -85,18 +85,22 @@ class RewardDesk:
             await self._watch(group[known:], found[known:], asked, access)
             return found
 
-        try:
-            return await asyncio.gather(
-                *(
-                    self.cohorts.reward(_group(one, constitution, asked, access), one, rules, judge)
-                    for one in samples
-                )
+        calls = [
+            asyncio.create_task(
+                self.cohorts.reward(_group(one, constitution, asked, access), one, rules, judge)
             )
+            for one in samples
+        ]
+        try:
+            return await asyncio.gather(*calls)
         except CohortsFull as error:
             raise ApiError(
                 429, "too_many_waiting", str(error), "wait as long as Retry-After says",
                 retry_after_s=2.0,
             ) from None  # fmt: skip
+        finally:
+            for call in calls:  # one that fails fails the request: the others must not wait on
+                call.cancel()
 
     async def score(
         self,
@@ -116,10 +120,12 @@ class RewardDesk:
             key = digest([[m.model_dump() for m in one.prompt], one.answer])
             together.setdefault(key, []).append(number)
         rewards: dict[int, Reward] = {}
+        room = asyncio.Semaphore(WINDOW)
 
         async def of_prompt(numbers: Sequence[int]) -> None:
             item = _item([samples[n] for n in numbers])
-            line = await self._line(task, item, asked, access, lane)
+            async with room:
+                line = await self._line(task, item, asked, access, lane)
             found = rewards_from_scores(line, len(numbers), asked.ask)
             rewards.update(zip(numbers, found, strict=True))
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.rewards.cohorts import CohortLimits
 from tests.service.conftest import Open
 
 PLAIN = {"constitution": "plain-speech@1.0.0"}
@@ -134,6 +135,25 @@ async def test_a_group_that_stays_partial_follows_its_policy(client: httpx.Async
     alone = await openrlhf(client, "Alone.", **slow, run="other", partial="unscored")
     assert alone.status_code == 503
     assert "cohort_incomplete" in alone.json()["error"]["message"]
+
+
+async def test_one_call_may_hold_more_than_may_wait_at_once(opened: Open) -> None:
+    async with opened(max_waiting=300) as client:
+        samples = [{"prompt": f"Tea {k}?", "completion": f"Tea is {k}."} for k in range(700)]
+        answer = await client.post("/v1/rewards", json={"samples": samples}, params=PLAIN)
+        assert answer.status_code == 200, answer.text
+        assert all(one["value"] is not None for one in answer.json()["rewards"])
+
+
+async def test_a_call_that_cannot_wait_leaves_nobody_waiting(client: httpx.AsyncClient) -> None:
+    cohorts = client.app.state.service.rewards.cohorts  # type: ignore[attr-defined]
+    cohorts.limits = CohortLimits(waiting=3)
+    samples = [{"prompt": f"Tea {k}?", "completion": "Tea."} for k in range(5)]
+    at = PLAIN | {"group": "2"}
+    answer = await client.post("/v1/rewards", json={"samples": samples}, params=at)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_waiting")
+    await asyncio.sleep(0.05)
+    assert len(cohorts) == cohorts.waiting == 0
 
 
 async def test_a_service_told_to_stop_answers_groups_that_wait(client: httpx.AsyncClient) -> None:
