@@ -3,6 +3,7 @@
 Rule of thumb: temperature for any number of labels, Platt from 50, isotonic from 500.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -116,6 +117,38 @@ def fit_temperature(
     would turn its order around. Source: Guo et al. 2017; targets as in Platt 1999.
     """
     return fit_calibration("temperature", logits, labels, weights)
+
+
+def fit_temperature_within(
+    scaled: Callable[[float], FloatArray], labels: npt.ArrayLike, weights: npt.ArrayLike
+) -> Calibration:
+    """The one number for a judge's votes that makes the verdicts they add up to likeliest.
+
+    `scaled` gives the verdicts' logits when each vote is multiplied by a slope, the same pairs
+    scored at any. Rules are not scaled, and which tier is decisive may change, so that the slope of
+    the votes is not that of the verdicts; where it is, this is `fit_temperature`.
+    Raises: DataError as that does.
+    """
+    verdicts = scaled(1.0)
+    whole = fit_temperature(verdicts, labels, weights)
+    if np.allclose(scaled(0.5), 0.5 * verdicts) and np.allclose(scaled(2.0), 2 * verdicts):
+        return whole
+    _, y, w = checked(verdicts, labels, weights)
+    low, high = _targets(y, w, pairs=True)
+    target = low + (high - low) * y
+
+    def loss(slope: float) -> float:
+        z = scaled(slope)
+        return float(w @ (np.logaddexp(0, z) - target * z))
+
+    # Decisive tiers make steps: a grid finds the valley, halved intervals its bottom.
+    tried = [0.0, whole.parameters["slope"][0], *np.geomspace(1e-3, 1e2, 61)]
+    best = min(tried, key=loss)
+    ratio = float(np.geomspace(1e-3, 1e2, 61)[1] / 1e-3)
+    for _ in range(20):
+        ratio = ratio**0.5
+        best = min((best, best * ratio, best / ratio), key=loss)
+    return whole.model_copy(update={"parameters": {"slope": (float(best),)}})
 
 
 def fit_platt(

@@ -129,8 +129,8 @@ def make_card(
 ) -> JudgeCard:
     """The card of judges that have judged the pairs. Cost: no model call; equal votes, equal card.
 
-    One temperature is fitted on whole verdicts; where tiers or rules decide many pairs, fit it on
-    a constitution of the judged principles alone.
+    The temperature is that of the judge's votes within principles, through whatever rules and
+    tiers do with them; a stacker's weights are fitted on whole verdicts.
     """
     how = options or CardSettings()
     truth, seed, margin = Truth.of(pairs), how.seed, constitution.aggregate.tie_margin
@@ -138,7 +138,7 @@ def make_card(
     weights = np.array([pair.weight for pair in pairs])
     turned = negation.turned
     overall = breakdown("all pairs", judged.panel, truth, margin, turned, seed=seed)
-    confidence = confidence_report(x, truth, weights, how)
+    confidence = confidence_report(judged.panel, truth, weights, how)
     return JudgeCard(
         n=overall.n,
         unscored=overall.unscored,

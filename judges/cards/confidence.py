@@ -16,8 +16,14 @@ from judges.calibration.abstention import (
 from judges.calibration.cross_validation import FOLDS, BeforeAfter, before_after, out_of_fold
 from judges.calibration.estimates import Estimate, FloatArray
 from judges.calibration.metrics import ReliabilityPoint, brier, correctness, reliability_curve
-from judges.calibration.scaling import Calibration, CalibrationKind, fit_temperature
+from judges.calibration.scaling import (
+    Calibration,
+    CalibrationKind,
+    fit_temperature,
+    fit_temperature_within,
+)
 from judges.cards.breakdown import Truth, known
+from judges.cards.voting import View
 from judges.errors import DataError
 from judges.records import Record
 
@@ -47,7 +53,8 @@ class ConfidenceReport(Record):
     calibrations: tuple[BeforeAfter, ...]
     """ECE, Brier and NLL before and after each kind of calibration, out of fold."""
     fitted: Calibration | None
-    """The temperature fitted on all scored pairs; None where there are none."""
+    """The temperature of the judge's votes within principles that makes verdicts likeliest, fitted
+    on all scored pairs; None where there are none. `calibrations` are of whole verdicts."""
     reliability: tuple[ReliabilityPoint, ...]
     """Raw confidence against accuracy."""
     reliability_after: tuple[ReliabilityPoint, ...]
@@ -59,16 +66,17 @@ class ConfidenceReport(Record):
 
 
 def confidence_report(
-    logits: FloatArray, truth: Truth, weights: FloatArray, how: CardSettings
+    view: View, truth: Truth, weights: FloatArray, how: CardSettings
 ) -> ConfidenceReport:
     """What calibration and abstention make of raw logits, NaN where unscored. Shapes: (n,)."""
+    logits = view.logit_B
     scored = ~np.isnan(logits)
     raw, seen, seed = logits[scored], truth.only(scored), how.seed
     y, groups = seen.label_B, seen.group_B
     return ConfidenceReport(
         brier=known(lambda: brier(raw, y, groups, seed=seed)),
         calibrations=_calibrations(raw, seen, seed),
-        fitted=temperature_of(logits, truth, weights),
+        fitted=temperature_of(view, truth, weights),
         reliability=tuple(known(lambda: reliability_curve(raw, y)) or ()),
         reliability_after=tuple(known(lambda: _after(raw, seen, seed)) or ()),
         abstention=known(lambda: _abstention(logits, truth, how)),
@@ -76,10 +84,16 @@ def confidence_report(
     )
 
 
-def temperature_of(logits: FloatArray, truth: Truth, weights: FloatArray) -> Calibration | None:
-    """The temperature that fits the scored pairs; None where none is scored."""
-    scored = ~np.isnan(logits)
-    return known(lambda: fit_temperature(logits[scored], truth.label_B[scored], weights[scored]))
+def temperature_of(view: View, truth: Truth, weights: FloatArray) -> Calibration | None:
+    """The temperature that fits the scored pairs; None where none is scored.
+
+    It is applied to votes within principles, so it is fitted there, through the aggregation.
+    """
+    scored = ~np.isnan(view.logit_B)
+    y, w, within = truth.label_B[scored], weights[scored], view.scaled
+    if within is None:
+        return known(lambda: fit_temperature(view.logit_B[scored], y, w))
+    return known(lambda: fit_temperature_within(lambda slope: within(slope)[scored], y, w))
 
 
 def _folds(truth: Truth) -> int:

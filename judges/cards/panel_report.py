@@ -21,7 +21,7 @@ class PanelReport(Record):
     judges: tuple[Breakdown, ...]
     """Each judge alone."""
     temperatures: dict[str, Calibration]
-    """Each judge's own, fitted on all pairs it scored."""
+    """Each judge's own, of its votes within principles, fitted on all pairs it scored."""
     disagreement: Disagreement | None
     """How far the judges differ; None where no pair has two votes."""
     comparison: PanelComparison | None
@@ -38,9 +38,7 @@ def panel_report(
     if len(judged.judges) < 2:
         return None
     logits_JB = np.stack([view.logit_B for view in judged.judges.values()])
-    fitted = {
-        name: temperature_of(view.logit_B, truth, weights) for name, view in judged.judges.items()
-    }
+    fitted = {name: temperature_of(view, truth, weights) for name, view in judged.judges.items()}
     there = np.asarray(~np.isnan(logits_JB).all(axis=0))
     seen, panel_JB = truth.only(there), logits_JB[:, there]
     y, groups, names = seen.label_B, seen.group_B, tuple(judged.judges)

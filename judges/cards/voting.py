@@ -4,12 +4,12 @@ All come from the same raw votes, of both orders together and of each order alon
 that a judge already has are left aside, since the card says what to fit.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from judges.aggregate import Floats, aggregate, scheme_of, sigmoid
+from judges.aggregate import Floats, Scheme, aggregate, scheme_of, sigmoid
 from judges.ballots import ballot_maker
 from judges.cards.labelled import LabelledPair
 from judges.constitutions.constitution import Constitution
@@ -45,6 +45,8 @@ class View:
     """Both orders averaged."""
     order_B2: Floats
     """First completion shown first, and shown second: each order as if it were all."""
+    scaled: Callable[[float], Floats] | None = None
+    """`logit_B` were each vote of a judge multiplied by a number, abstentions aside."""
 
 
 @dataclass(frozen=True)
@@ -187,10 +189,15 @@ def _views(
     total, count = np.where(known, orders_JPB2, 0.0).sum(0), known.sum(0)
     alone_PB2 = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
-    def verdict(logit_BP: Floats) -> Floats:
+    judged_P = np.array([principle.rule is None for principle in constitution.principles])
+
+    def verdict(logit_BP: Floats, scheme: Scheme = scheme) -> Floats:
         matrix = np.zeros((*logit_BP.shape, 2, 2))
         matrix[..., 0, 1], matrix[..., 1, 0] = logit_BP, -logit_BP
         return _logit(aggregate(matrix, tally.applies_RP, scheme).p_RNN[:, 0, 1])
+
+    def scaled(slope: float) -> Floats:
+        return verdict(both_BP * np.where(judged_P, slope, 1.0), replace(scheme, abstain_below=0.0))
 
     orders = []
     for order in (0, 1):
@@ -199,7 +206,7 @@ def _views(
             if principle.rule is None:
                 one_BP[:, k] = alone_PB2[k, :, order]
         orders.append(verdict(one_BP))
-    return View(verdict(both_BP), np.stack(orders, axis=1)), {
+    return View(verdict(both_BP), np.stack(orders, axis=1), scaled), {
         principle.id: View(both_BP[:, k], alone_PB2[k])
         for k, principle in enumerate(constitution.principles)
     }

@@ -1,6 +1,8 @@
 """Calibrators: laws, known temperatures, and scikit-learn's answers."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy.special import expit, logit
 from sklearn.calibration import _sigmoid_calibration
 from sklearn.isotonic import IsotonicRegression
 
+from judges.aggregate import aggregate, scheme_of
 from judges.calibration.scaling import (
     Calibration,
     CalibrationKind,
@@ -17,11 +20,13 @@ from judges.calibration.scaling import (
     fit_isotonic,
     fit_platt,
     fit_temperature,
+    fit_temperature_within,
     read_calibration,
     write_calibration,
 )
 from judges.errors import DataError
 from tests.judges.calibration.made_logits import judged_pairs
+from tests.judges.planted import constitution
 
 KINDS: tuple[CalibrationKind, ...] = ("temperature", "platt", "isotonic")
 finite = st.floats(-30, 30, allow_subnormal=False)
@@ -207,3 +212,48 @@ def test_a_file_that_is_no_calibration_says_where(tmp_path: Path) -> None:
         read_calibration(tmp_path / "c.json")
     with pytest.raises(DataError):
         read_calibration(tmp_path / "absent.json")
+
+
+def _verdicts(vote_B: Any, rule_B: Any, decisive: float) -> Callable[[float], Any]:
+    """Verdicts of a judged principle beside a rule, which no slope touches, under a scheme."""
+    under = constitution(
+        {"id": "judged", "text": "Be kind.", "tier": "high"},
+        {"id": "rule", "rule": {"kind": "max_words", "value": 9}},
+        decisive=decisive,
+    )
+
+    def scaled(slope: float) -> Any:
+        logit = np.zeros((len(vote_B), 2, 2, 2))
+        for k, one in enumerate((slope * vote_B, rule_B)):
+            logit[:, k, 0, 1], logit[:, k, 1, 0] = one, -one
+        p = aggregate(logit, np.ones((len(vote_B), 2)), scheme_of(under)).p_RNN[:, 0, 1]
+        p = np.clip(p, 1e-15, 1 - 1e-15)
+        return np.log(p) - np.log1p(-p)
+
+    return scaled
+
+
+@pytest.mark.parametrize("decisive", [100.0, 1.0])
+def test_votes_are_calibrated_for_the_verdicts_they_add_up_to(decisive: float) -> None:
+    rng = np.random.default_rng(4)
+    truth_B, rule_B = rng.normal(0, 1.5, 3000), 4.0 * rng.integers(-1, 2, 3000)
+    right = _verdicts(truth_B, rule_B, decisive)(1.0)
+    label_B = (rng.random(3000) < 1 / (1 + np.exp(-right))) * 1.0
+    scaled = _verdicts(4 * truth_B, rule_B, decisive)  # four times too sure of itself
+    fitted = fit_temperature_within(scaled, label_B, np.ones(3000))
+    assert fitted.temperature == pytest.approx(4, rel=0.15)
+    whole = fit_temperature(scaled(1.0), label_B)
+    loss = [
+        float(np.mean(np.logaddexp(0, z) - label_B * z))
+        for z in (scaled(one.parameters["slope"][0]) for one in (fitted, whole))
+    ]
+    # The slope of whole verdicts, applied to votes, is another one, and worse.
+    assert loss[0] < loss[1] - 0.001
+
+
+def test_where_a_slope_of_votes_is_one_of_verdicts_both_are_the_same() -> None:
+    rng = np.random.default_rng(5)
+    logit_B = rng.normal(0, 3, 200)
+    label_B = (rng.random(200) < 1 / (1 + np.exp(-logit_B / 3))) * 1.0
+    within = fit_temperature_within(lambda slope: slope * logit_B, label_B, np.ones(200))
+    assert within == fit_temperature(logit_B, label_B)
