@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from training.methods.loss_settings import LossSettings
 
@@ -94,6 +96,32 @@ def test_the_robust_loss_is_unbiased_under_its_noise() -> None:
 def test_alphapo_without_alpha_is_simpo() -> None:
     assert loss_of("alphapo", 0.8, alpha=0.0) == pytest.approx(loss_of("simpo", 0.8), rel=1e-12)
     assert loss_of("alphapo", 0.8, alpha=1e-7) == pytest.approx(loss_of("simpo", 0.8), rel=1e-5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    name=st.sampled_from(sorted(FORMULAS)),
+    p=st.floats(0, 1),
+    sums=st.lists(st.floats(-200, -0.5), min_size=4, max_size=4),
+    tokens=st.lists(st.integers(1, 64), min_size=2, max_size=2),
+)
+def test_a_pair_turned_round_with_its_label_is_the_same_pair(
+    name: str, p: float, sums: list[float], tokens: list[int]
+) -> None:
+    import torch
+
+    from training.methods.pair_losses import PairLogProbs, pair_losses
+
+    constants = LossSettings.model_validate({"name": name, **FORMULAS[name][0]})
+    chosen, rejected, reference_chosen, reference_rejected, long, short = (
+        torch.tensor([float(value)], dtype=torch.float64) for value in (*sums, *tokens)
+    )
+    one = PairLogProbs(chosen, rejected, reference_chosen, reference_rejected, long, short)
+    other = PairLogProbs(rejected, chosen, reference_rejected, reference_chosen, short, long)
+    label = torch.tensor([p], dtype=torch.float64)
+    left, right = pair_losses(one, label, constants), pair_losses(other, 1 - label, constants)
+    assert float(left) == pytest.approx(float(right), rel=1e-9, abs=1e-9)
+    assert math.isfinite(float(left))
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "ipo"])
