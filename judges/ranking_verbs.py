@@ -207,6 +207,8 @@ def run_reweigh(options: argparse.Namespace) -> int:
     with VoteStore.open(options.store) as store:
         status = reweigh_file(options.rankings, constitution, store, options.output)
     say(f"{options.output}: " + ", ".join(f"{n} {name}" for name, n in sorted(status.items())))
+    if status["unscored"]:
+        say("`reason` of a line says why; for missing_vote `charter relabel` asks what is lacking")
     return 0
 
 

@@ -71,7 +71,7 @@ def measure_speed(store: VoteStore, settings: Collection[str]) -> Speed | None:
     )
     gap_S = np.diff(second_S)
     busy = gap_S <= PAUSE_S
-    if votes_S.sum() < LEAST or not busy.any():
+    if votes_S[1:][busy].sum() < LEAST:
         return None
     # The votes of a second came in since the second before it.
     time, cast = np.cumsum(gap_S[busy]), np.cumsum(votes_S[1:][busy])

@@ -23,7 +23,7 @@ from judges.errors import DataError
 from judges.items import parse_item
 from judges.jsonl import parse_line, read_jsonl
 from judges.records import Item, Record
-from judges.suggest import did_you_mean
+from judges.suggest import did_you_mean, no_such_file
 
 FIRST, TIE, SECOND = 1.0, 0.5, 0.0
 OF_INDEX = {0: FIRST, 1: SECOND, None: TIE}
@@ -133,7 +133,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from read_jsonl(path)
         return
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(no_such_file(path))
     try:
         with gzip.open(path, "rb") as file:
             for number, line in enumerate(file, start=1):

@@ -20,7 +20,7 @@ from judges.constitutions.yaml_source import MAX_BYTES, YamlSource, read_yaml
 from judges.errors import ConstitutionError
 from judges.progress import say
 from judges.records import Record
-from judges.suggest import did_you_mean
+from judges.suggest import did_you_mean, no_such_file
 
 REFERENCE = re.compile(
     rf"(?P<name>{SLUG[1:-1]})(?:@(?P<version>{NUMBER}(?:\.{NUMBER}){{0,2}}))?", re.ASCII
@@ -151,6 +151,8 @@ class _Library:
         if versions:
             return f"is not there; {name} has {', '.join(versions)}"
         searched = ", ".join(map(str, self.folders))
+        if Path(f"{name}.yaml").is_file():
+            return f"is not found in {searched}; for the file here write {name}.yaml"
         strays = [path for folder in self.folders for path in sorted(folder.glob(f"{name}/*.y*ml"))]
         if strays:
             return f"is not found: {strays[0]} is passed over; a file is called 1.0.0.yaml"
@@ -226,6 +228,8 @@ def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConstitutionError(f"{no_such_file(path)}; or give {FORMS}") from None
     except OSError as error:
         raise ConstitutionError(
             f"{path}: cannot be read ({error.strerror}); give {FORMS}"

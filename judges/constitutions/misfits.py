@@ -83,18 +83,21 @@ def _sentence(place: Place, fault: ErrorDetails, source: YamlSource) -> str:
     context = fault.get("ctx", {})
     if fault["type"] == "misfit" and (key := _emptied(fault)):
         place = (*place, key)
-        owner, complaint = _named(place, source), EMPTIED
+        owner, complaint = name_place(place, source), EMPTIED
     elif fault["type"] == "misfit":
-        owner, complaint = _named(place[: len(place) - len(context["at"])], source), fault["msg"]
+        owner, complaint = (
+            name_place(place[: len(place) - len(context["at"])], source),
+            fault["msg"],
+        )
         if context["at"] and context["at"][-1] == "id":
             owner = ""
             first = place[: len(place) - len(context["at"])] + tuple(context["first"])
             complaint += f" (it is on line {source.line(first)} too)"
     elif fault["type"] in ("missing", "extra_forbidden", "union_tag_not_found"):
-        owner = _named(place[:-1] if fault["type"] != "union_tag_not_found" else place, source)
+        owner = name_place(place[:-1] if fault["type"] != "union_tag_not_found" else place, source)
         complaint = _key_complaint(place, fault, source)
     else:
-        owner, complaint = _named(place, source), _value_complaint(place, fault, source)
+        owner, complaint = name_place(place, source), _value_complaint(place, fault, source)
     return f"{source.position(place)}: {f'{owner} {complaint}'.strip()}"
 
 
@@ -106,7 +109,7 @@ def _emptied(fault: ErrorDetails) -> str | None:
     return next((key for key in ("text", "rule") if key in given and given[key] is None), None)
 
 
-def _named(place: Place, source: YamlSource) -> str:
+def name_place(place: Place, source: YamlSource) -> str:
     """`principle 'no-harm', test 2, worse`: how a person would point at it."""
     names: list[str] = []
     data: Any = source.data
@@ -145,6 +148,8 @@ def _key_complaint(place: Place, fault: ErrorDetails, source: YamlSource) -> str
     key, record = str(place[-1]), _record(place[:-1], source)
     if fault["type"] == "missing":
         return f"has no {key}; add `{key}: …` ({_meaning(record, key)})"
+    if fault["input"] is None and source.line(place) == source.line(place[:-1]):
+        return f"has an unknown key {_short(key)}; a comma ends a text in braces: put it in quotes"
     hint = did_you_mean(key, record.model_fields)
     known = "" if hint else f"; known keys: {', '.join(record.model_fields)}"
     return f"has an unknown key {_short(key)}{hint or known}"
@@ -214,12 +219,18 @@ def _as_text(place: Place, value: Any, context: Any) -> str:
     return "put it in quotes to make it a text"
 
 
+def _meant(value: Any) -> str:
+    """The number that a text stands for, where it does."""
+    is_number = isinstance(value, str) and re.fullmatch("-?[0-9]+([.,][0-9]+)?", value)
+    return f": {value.replace(',', '.')}, without quotes" if is_number else ""
+
+
 _REMEDIES: dict[str, Callable[[Place, Any, Any], str]] = {
     "string_type": _as_text,
     "string_pattern_mismatch": _well_formed,
     "string_too_long": lambda _p, _v, c: f"at most {c['max_length']} characters are allowed",
-    "float_type": lambda *_: "write a number",
-    "int_type": lambda *_: "write a whole number",
+    "float_type": lambda _p, v, _c: f"write a number{_meant(v)}",
+    "int_type": lambda _p, v, _c: f"write a whole number{_meant(v)}",
     "bool_type": lambda *_: "write true or false",
     "tuple_type": lambda *_: "write a list: one `- …` to a line",
     "model_type": lambda *_: "write `key: value` lines, indented below it",

@@ -15,6 +15,7 @@ from judges.constitutions.files import (
     load_constitution,
 )
 from judges.constitutions.lint import Finding, lint_constitution
+from judges.constitutions.misfits import name_place
 from judges.constitutions.published import deprecations
 from judges.constitutions.semver import demanded_step, next_version
 from judges.constitutions.yaml_source import YamlSource, read_yaml
@@ -33,6 +34,16 @@ from judges.verbs import emit
 
 Told = tuple[list[JudgeEstimate], int]
 """What an edit costs each judge, and votes that are lacking besides."""
+JUDGED_TEXTS = (
+    "text",
+    "applies_when",
+    "critique",
+    "revise",
+    "prompt",
+    "content",
+    "better",
+    "worse",
+)
 
 
 def run_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb's form
@@ -69,14 +80,28 @@ def run_lint(options: argparse.Namespace) -> int:
     """`charter constitution lint`: exit code 1 for what forbids publishing."""
     constitution = load_constitution(options.reference)
     findings = lint_constitution(constitution)
-    source = None
+    source, cut = None, []
     if not options.reference.startswith("sha256:"):
         path = find_constitution(options.reference)
         source = read_yaml(path.read_bytes(), str(path))
+        cut = list(_cut_texts(source))
     for finding in findings:
         emit(f"{_place(finding, source) or constitution.reference}: {finding.sentence}")
-    say(f"{constitution.reference}: loads; {len(findings)} findings")
+    for line in cut:
+        emit(line)
+    count = len(findings) + len(cut)
+    say(f"{constitution.reference}: loads; {count} finding{'' if count == 1 else 's'}")
     return 1 if any(finding.forbids for finding in findings) else 0
+
+
+def _cut_texts(source: YamlSource) -> Iterator[str]:
+    """Texts for a judge that lack what stands behind a '#'; a remark there is seldom meant."""
+    for place in source.cut:
+        if place[-1] in JUDGED_TEXTS:
+            yield (
+                f"{source.position(place)}: {name_place(place, source)} ends before the '#', which "
+                "begins a remark; if it belongs to the text, put the text in quotes (cut-text)"
+            )
 
 
 def _place(finding: Finding, source: YamlSource | None) -> str | None:
@@ -167,12 +192,12 @@ def _catching_up(diff: Diff) -> Iterator[str]:
         yield "nothing differs"
         return
     if judged := [question for question in diff.wanted if question.kind != "rule"]:
-        yield "to judge again (`charter rank`; all other votes are kept):"
+        yield "to judge again (`charter relabel`; all other votes are kept):"
         for question in judged:
             what = {"applies": "scope", "yes_no": "statement"}.get(question.kind, "text")
             yield f"  {question.principle}, {what}: {UNITS[question.kind]} and judge"
     if checked := [question.principle for question in diff.wanted if question.kind == "rule"]:
-        yield f"to check again by code (`charter rank`, no model call): {', '.join(checked)}"
+        yield f"to check again by code (`charter relabel`, no model call): {', '.join(checked)}"
     if any(change.cost == "labels" for change in diff.changes):
         also = "" if not diff.wanted else ", in the same run"
         yield f"to aggregate again{also} (no model call; `charter reweigh` when that is all)"

@@ -30,6 +30,9 @@ Place = tuple[str | int, ...]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
+UNSEEN = re.compile("^[ -]*([\u00a0\u200b\u202f\u3000\ufeff])|:([\u00a0\u200b\u202f\u3000\ufeff])")
+"""Spaces that are none to YAML, where it wants one."""
+CONFLICT = re.compile("^<{7} .*?^={7}$.*?^>{7} ", re.MULTILINE | re.DOTALL)
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]{1,18}(\.[0-9]*)?)([eE][-+]?[0-9]{1,4})?")
 WORDS: dict[str, Any] = {
@@ -41,12 +44,16 @@ WORDS: dict[str, Any] = {
     **dict.fromkeys([".nan", ".NaN", ".NAN"], float("nan")),
 }
 IN_TEXT = "put the text in quotes, or below the key after `>-`"
+UNCLOSED = "a quote is never closed; add the closing quote"
 REMEDIES = {
     "expected ',' or ']'": "a list opened with '[' is not closed; add ']' or a comma",
-    "expected ',' or '}'": "a mapping opened with '{' is not closed; add '}' or a comma",
-    "end of stream": "a quote is never closed; add the closing quote",
-    "document separator": "a quote is never closed; add the closing quote",
+    "expected ',' or '}'": "a mapping opened with '{' is not closed; add '}' or a comma, or put a "
+    "text that holds ': ' in quotes",
+    "end of stream": UNCLOSED,
+    "document separator": UNCLOSED,
     "unknown escape": "in double quotes a backslash begins an escape; use single quotes",
+    "expected a comment or a line break": "after '>' or '|' the text begins on the line below, "
+    "indented; move it there",
     "expected <block end>": "the indentation fits nothing above; line it up with its neighbours",
     "expected alphabetic": f"text cannot begin with '&', '*' or '!'; {IN_TEXT}",
     "cannot start any token": f"text cannot begin with '%', '@' or a back-quote; {IN_TEXT}",
@@ -65,6 +72,8 @@ class YamlSource:
     """Mappings, lists, text, numbers, true, false and null."""
     marks: dict[Place, tuple[int, int]] = field(default_factory=dict)
     """Line and column, from 1, of each key and list item."""
+    cut: list[Place] = field(default_factory=list)
+    """Texts without quotes that a remark on their last line ends."""
 
     def line(self, place: Place) -> int:
         """The line of a value, or of the nearest thing around it."""
@@ -93,7 +102,8 @@ def read_yaml(content: bytes, where: str) -> YamlSource:
         )
     text = _decoded(content, where)
     _refuse_unprintable(text, where)
-    reader = _Reader(YamlSource(where), YAML(typ="safe", pure=True).parse(text))
+    _refuse_conflict(text, where)
+    reader = _Reader(YamlSource(where), YAML(typ="safe", pure=True).parse(text), text)
     try:
         reader.read_document()
     except MarkedYAMLError as error:
@@ -120,6 +130,14 @@ def _refuse_unprintable(text: str, where: str) -> None:
         raise ConstitutionError(f"{place}: control character {code}; remove it")
 
 
+def _refuse_conflict(text: str, where: str) -> None:
+    if found := CONFLICT.search(text):
+        place = _position(text[: found.start()], where)
+        raise ConstitutionError(
+            f"{place}: a merge left two versions here; keep one, and remove the lines of <, = and >"
+        )
+
+
 def _position(before: str, where: str) -> str:
     """`file:line:column` of what comes after a text."""
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
@@ -129,9 +147,10 @@ def _position(before: str, where: str) -> str:
 class _Reader:
     """Builds data from the parser's events, one pass, no recursion deeper than MAX_DEPTH."""
 
-    def __init__(self, source: YamlSource, events: Iterator[Event]) -> None:
+    def __init__(self, source: YamlSource, events: Iterator[Event], text: str) -> None:
         self.source = source
         self.events = events
+        self.lines = text.splitlines()
 
     def read_document(self) -> None:
         next(self.events)
@@ -154,7 +173,16 @@ class _Reader:
         if isinstance(event, SequenceStartEvent):
             return self._list(place)
         text = self._text(event)
-        return _resolved(text) if getattr(event, "style", None) is None else text
+        if getattr(event, "style", None) is not None:
+            return text
+        if text and self._is_cut(event):
+            self.source.cut.append(place)
+        return _resolved(text)
+
+    def _is_cut(self, event: Event) -> bool:
+        end = event.end_mark
+        rest = self.lines[end.line][end.column :] if end.line < len(self.lines) else ""
+        return rest.lstrip().startswith("#")
 
     def _refuse_machinery(self, event: Event) -> None:
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
@@ -215,11 +243,20 @@ def _resolved(text: str) -> Any:
 
 
 def _explained(error: MarkedYAMLError, text: str, where: str) -> str:
-    mark = error.problem_mark or error.context_mark
+    mark, opened = error.problem_mark or error.context_mark, error.context_mark
     lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    opened = error.context_mark
+    if REMEDIES.get(str(error.problem).removeprefix("found unexpected ")) == UNCLOSED:
+        mark = opened
     since = f" (it begins on line {opened.line + 1})" if opened and opened.line < mark.line else ""
+    first = max(0, (opened or mark).line - 1)
+    for number, line in enumerate(lines[first : mark.line + 1], start=first):
+        if found := UNSEEN.search(line):
+            character = next(filter(None, found.groups()))
+            return (
+                f"{where}:{number + 1}:{found.end()}: U+{ord(character):04X} stands here, which "
+                f"looks like a space, or like nothing, and is neither; type a plain space"
+            )
+    line = lines[mark.line] if mark.line < len(lines) else ""
     return f"{where}:{mark.line + 1}:{mark.column + 1}: {_remedy(error, line, mark.column)}{since}"
 
 

@@ -36,7 +36,7 @@ def _changes(found: Impact) -> Iterator[str]:
     about = "about " if found.sample else ""
     yield (
         f"{_percent(flips.share)} of labels flip: {about}{flips.turned} turned, {flips.to_tie} "
-        f"become ties, {flips.from_tie} were"
+        f"become ties, {flips.from_tie} were ties"
     )
     for name, one in (
         ("agreement with people", found.agreement.difference),

@@ -1,8 +1,10 @@
 """A guess is made when it helps, and not otherwise."""
 
+from pathlib import Path
+
 import pytest
 
-from judges.suggest import did_you_mean
+from judges.suggest import did_you_mean, no_such_file
 
 
 @pytest.mark.parametrize(
@@ -16,3 +18,17 @@ from judges.suggest import did_you_mean
 )
 def test_the_nearest_name(word: str, hint: str) -> None:
     assert did_you_mean(word, ["--constitution", "--input", "--output"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        pytest.param("rankngs.jsonl", " (did you mean 'rankings.jsonl'?)", id="a letter missing"),
+        pytest.param("x", "; check the path", id="nothing near"),
+        pytest.param("lost/r.jsonl", "no folder '", id="no such folder"),
+    ],
+)
+def test_what_lies_beside_a_file_that_does_not(tmp_path: Path, name: str, hint: str) -> None:
+    (tmp_path / "rankings.jsonl").touch()
+    said = no_such_file(tmp_path / name)
+    assert said.startswith(f"{tmp_path / name}: no such file") and hint in said

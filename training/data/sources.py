@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from judges.audit.pairs import read_rows
 from judges.errors import DataError
 from judges.records import Record
+from judges.suggest import no_such_file
 
 FOLDER_FILE = "train.jsonl"
 READ_AT_ONCE = 1000
@@ -89,7 +90,7 @@ def _array(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         rows = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{file}: no such file") from None
+        raise DataError(no_such_file(file)) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: not a JSON array ({error}); use .jsonl for lines") from None
     if not isinstance(rows, list):
@@ -105,7 +106,7 @@ def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     from pyarrow import ArrowException
 
     if not file.is_file():
-        raise DataError(f"{file}: no such file")
+        raise DataError(no_such_file(file))
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(file) as table:

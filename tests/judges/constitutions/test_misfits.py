@@ -80,6 +80,17 @@ def refusal(content: str, folders: Sequence[Path] = ()) -> str:
             id="an infinite weight",
         ),
         pytest.param(
+            "    weight: 2,5\n",
+            "10:5: principle 'kind', weight is '2,5'; write a number: 2.5, without quotes",
+            id="a decimal comma",
+        ),
+        pytest.param(
+            "    propositions:\n      - {id: a, text: It is warm, kind}\n",
+            "11:35: principle 'kind', proposition 'a' has an unknown key 'kind'; a comma ends a "
+            "text in braces: put it in quotes",
+            id="a comma in a text in braces",
+        ),
+        pytest.param(
             "    weight: heavy\n",
             "10:5: principle 'kind', weight is 'heavy'; write a number",
             id="a weight in words",

@@ -1,6 +1,7 @@
 """`charter constitution`: the way of a newcomer, from a copy to a version of one's own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,16 @@ def test_lint_fails_for_what_forbids_publishing(capsys: pytest.CaptureFixture[st
         "worse: x",
     )
     assert "(same-answers)" in said(capsys, "lint", "a.yaml", exit_code=1)
+
+
+@pytest.mark.usefixtures("work")
+def test_lint_shows_a_text_that_a_remark_cuts_short(capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "new", "a")
+    assert "cut-text" not in said(capsys, "lint", "a.yaml")  # its remarks follow no judged text
+    edit("a.yaml", "better: Hand it in at desk two.", "better: Hand it in at desk #2.")
+    told = said(capsys, "lint", "a.yaml")
+    assert "principle 'next-step-first', test 2, better ends before the '#'" in told
+    assert re.search(r"^a.yaml:\d+:9: .*\(cut-text\)$", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,14 @@ def test_a_value_means_what_yaml_1_2_says(written: str, meant: object) -> None:
         pytest.param("a: 1\n b: 2", "2:3", "line keys up", id="a key too far in"),
         pytest.param("a\nb: 1", "2:2", "give each line above its ':'", id="a key without colon"),
         pytest.param("a: @x", "1:4", "cannot begin with", id="an at sign"),
-        pytest.param("a: 'x", "1:6", "add the closing quote", id="an open quote"),
+        pytest.param("a: 'x\nb: 1\n", "1:4", "add the closing quote", id="an open quote"),
+        pytest.param("a: >- x", "1:7", "begins on the line below", id="a text beside its sign"),
+        pytest.param("a:\xa01\nb: 2", "1:3", "U+00A0 stands here", id="a no-break space"),
+        pytest.param("a:\n  b: 1\n\u3000 c: 2\nd", "3:1", "type a plain space", id="a wide space"),
+        pytest.param("{a: b: c}", "1:6", "put a text that holds ': ' in quotes", id="in braces"),
+        pytest.param(
+            "a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", "2:1", "a merge", id="a merge"
+        ),
         pytest.param("a: 'don't'", "1:9", "apostrophe", id="an apostrophe in single quotes"),
         pytest.param('a: "\\d"', "1:6", "use single quotes", id="a backslash in double quotes"),
         pytest.param("a: [1\nb: 2", "2:2", "add ']'", id="an open list"),
