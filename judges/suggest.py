@@ -24,4 +24,8 @@ def no_such_file(path: Path) -> str:
         names = [entry.name for entry in islice(folder.iterdir(), MOST_LOOKED_AT)]
     except OSError:
         names = []
-    return f"{path}: no such file{did_you_mean(path.name, names) or '; check the path'}"
+    # One more ".jsonl" is no likeness.
+    alike = [name for name in names if Path(name).suffix == path.suffix] or names
+    near = difflib.get_close_matches(path.stem, [Path(name).stem for name in alike], n=1)
+    hint = did_you_mean(path.name, [name for name in alike if Path(name).stem in near])
+    return f"{path}: no such file{hint or '; check the path'}"

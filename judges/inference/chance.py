@@ -21,7 +21,8 @@ def part_pairs(groups: Groups, n: int, *, held_out: float, seed: int) -> Masks:
     if count < LEAST_GROUPS:
         raise DataError(
             f"preferences on {count} prompts; principles are tested on prompts they were not "
-            f"chosen on, which needs {LEAST_GROUPS} or more"
+            f"chosen on, which needs {LEAST_GROUPS} or more; where few prompts have many pairs, "
+            "`--grouped-by pair` tests on other pairs"
         )
     order = np.random.default_rng(seed).permutation(count)
     chosen = np.zeros(count, dtype=bool)

@@ -24,7 +24,8 @@ def test_the_nearest_name(word: str, hint: str) -> None:
     ("name", "hint"),
     [
         pytest.param("rankngs.jsonl", " (did you mean 'rankings.jsonl'?)", id="a letter missing"),
-        pytest.param("x", "; check the path", id="nothing near"),
+        pytest.param("rankings.json", " (did you mean 'rankings.jsonl'?)", id="the ending"),
+        pytest.param("r.jsonl", "; check the path", id="nothing near but the ending"),
         pytest.param("lost/r.jsonl", "no folder '", id="no such folder"),
     ],
 )

@@ -84,7 +84,11 @@ def test_a_broken_neighbour_does_not_hide_a_digest(shelf: Path) -> None:
         pytest.param("sha256:abc", "give 12 to 64 hex digits", id="too few digits"),
         pytest.param("sha256:" + "0" * 64, "is not in ", id="a digest of nothing"),
         pytest.param("no/such/file.yaml", "there is no folder 'no/such'", id="a missing file"),
-        pytest.param("../etc@1.0.0", "no such file; check the path; or give name@", id="a way out of the folder"),
+        pytest.param(
+            "../etc@1.0.0",
+            "no such file; check the path; or give name@",
+            id="a way out of the folder",
+        ),
     ],
 )
 def test_a_reference_to_nothing_says_what_there_is(
