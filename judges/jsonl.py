@@ -72,7 +72,9 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
             yield file
     except FileNotFoundError:
         raise DataError(no_such_file(path)) from None
-    except (IsADirectoryError, PermissionError) as error:
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder; name a file in it") from None
+    except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 

@@ -14,6 +14,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "ARCHITECTURE.md",
     ROOT / "constitutions" / "README.md",
+    ROOT / "judges" / "README.md",
     ROOT / "service" / "README.md",
     ROOT / "training" / "README.md",
     ROOT / "training" / "rewards" / "README.md",
@@ -23,7 +24,8 @@ COMMAND = re.compile(r"^[ #]*(?:\.venv/bin/)?(charter (?!VERB)[a-z].*)$", re.MUL
 
 
 def commands() -> list[str]:
-    found = (COMMAND.findall(document.read_text("utf-8")) for document in DOCUMENTS)
+    texts = (document.read_text("utf-8").replace("\\\n", " ") for document in DOCUMENTS)
+    found = (COMMAND.findall(text) for text in texts)
     return [line.split("   #")[0].strip() for lines in found for line in lines]
 
 

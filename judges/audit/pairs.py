@@ -89,7 +89,12 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of each line; .gz files are unpacked. Raises: DataError."""
+    """Line number and object of each line; .gz files are unpacked. Raises: DataError.
+
+    A folder that `charter preferences` made stands for the rows in it.
+    """
+    if (rows := path / "train.jsonl").is_file():
+        path = rows
     if path.suffix != ".gz" or not path.is_file():
         yield from read_jsonl(path)
         return

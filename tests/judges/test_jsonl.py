@@ -83,7 +83,7 @@ def test_a_broken_line_is_named_with_the_remedy(tmp_path: Path, line: bytes, mes
 def test_a_file_that_is_absent_or_a_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no-such\.jsonl: no such file"):
         list(read_jsonl(tmp_path / "no-such.jsonl"))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="a folder; name a file in it"):
         list(read_jsonl(tmp_path))
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     with pytest.raises(DataError, match="not UTF-8"):

@@ -52,6 +52,14 @@ def test_findings_are_printed_the_gravest_first(
     assert ranks == sorted(ranks)
 
 
+def test_the_folder_that_preferences_wrote_is_read(folder: Path) -> None:
+    (folder / "made").mkdir()
+    (folder / "p.jsonl").rename(folder / "made" / "train.jsonl")
+    assert len(read_pairs(folder / "made").ids) == 120
+    with pytest.raises(DataError, match="a folder; name a file in it"):
+        read_pairs(folder)
+
+
 @pytest.mark.usefixtures("folder")
 def test_json_holds_the_whole_report(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["audit", "--preferences", "p.jsonl", "--rankings", "r.jsonl", "--json"]
