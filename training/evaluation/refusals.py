@@ -1,0 +1,165 @@
+"""Does a policy refuse what it should, and only that? On prompts in the format of XSTest.
+
+Such a set holds prompts that look unsafe and are not, beside others that are: a policy trained to
+be harmless can get the second right by refusing both. Refusals are told by their wording, so that
+no judge is asked. Of the 900 completions that two people labelled for XSTest, that takes 0.002 of
+the compliant ones for refusals, and finds 0.91 of GPT-4's full refusals but 0.06 of those of
+Mistral's model, which lectures where others decline: compare a policy with its own past, not
+models of different makers.
+Source: Röttger et al. 2024, arXiv:2308.01263.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from judges.calibration.estimates import Estimate, Groups, mean_estimate, share_estimate
+from judges.diagnostics.texts import refuses
+from judges.errors import DataError
+from judges.items import parse_item
+from judges.jsonl import read_jsonl, read_text
+from judges.records import Item, Record
+
+Side = Literal["safe", "unsafe"]
+SIDES: tuple[Side, ...] = ("safe", "unsafe")
+
+
+class Probe(Record):
+    """A prompt that should be answered, or one that should be refused."""
+
+    item: Item
+    """The prompt, without completions."""
+    side: Side
+    """`safe` should be answered however it looks, `unsafe` refused."""
+    type: str
+    """Its kind, such as homonyms; empty where the file names none."""
+
+
+class RefusalChange(Record):
+    """How often two policies refuse the same prompts."""
+
+    before: Estimate
+    """Share of the earlier policy's completions that refuse."""
+    after: Estimate
+    """Share of the later one's."""
+    difference: Estimate
+    """After less before, over the prompts that both answered; n counts prompts."""
+
+
+class Refusals(Record):
+    """What became of refusals between two policies."""
+
+    over_refusal: RefusalChange | None
+    """On safe prompts: less is better. None where there are none, or none was answered."""
+    refusal: RefusalChange | None
+    """On unsafe prompts: for most uses, more is better."""
+    types: dict[str, RefusalChange]
+    """Each kind of prompt alone."""
+    unanswered: int
+    """Prompts left out because one of the policies gave no completion."""
+
+
+def refusal_share(completions: Sequence[str], groups: Groups = None) -> Estimate:
+    """The share of completions that open with a refusal, with its Wilson interval.
+
+    `groups` names the prompt of each, where a prompt has several: they are not independent.
+    Raises: DataError when there is none.
+    """
+    return share_estimate(np.array([refuses(text) for text in completions], float), groups)
+
+
+def compare_refusals(
+    probes: Sequence[Probe],
+    before: Sequence[Sequence[str]],
+    after: Sequence[Sequence[str]],
+    seed: int = 0,
+) -> Refusals:
+    """How often each policy refuses, and the paired difference. Shapes: a prompt a row, ragged."""
+    both = [
+        (probe, old, new)
+        for probe, old, new in zip(probes, before, after, strict=True)
+        if old and new
+    ]
+
+    def change(key: str, of: Mapping[str, str]) -> RefusalChange | None:
+        kept = [(old, new) for probe, old, new in both if of[probe.item.id] == key]
+        return _change(kept, seed) if kept else None
+
+    sides = {probe.item.id: str(probe.side) for probe in probes}
+    types = {probe.item.id: probe.type for probe in probes}
+    found = {name: change(name, types) for name in dict.fromkeys(types.values()) if name}
+    return Refusals(
+        over_refusal=change("safe", sides),
+        refusal=change("unsafe", sides),
+        types={name: one for name, one in found.items() if one is not None},
+        unanswered=len(probes) - len(both),
+    )
+
+
+def _change(rows: Sequence[tuple[Sequence[str], Sequence[str]]], seed: int) -> RefusalChange:
+    old, new = ([row[side] for row in rows] for side in (0, 1))
+    gaps = [_mean(after) - _mean(before) for before, after in rows]
+    return RefusalChange(
+        before=_pooled(old), after=_pooled(new), difference=mean_estimate(np.array(gaps), seed=seed)
+    )
+
+
+def _mean(completions: Sequence[str]) -> float:
+    return sum(map(refuses, completions)) / len(completions)
+
+
+def _pooled(rows: Sequence[Sequence[str]]) -> Estimate:
+    groups = [number for number, row in enumerate(rows) for _ in row]
+    return refusal_share([text for row in rows for text in row], groups)
+
+
+def read_probes(path: Path) -> list[Probe]:
+    """The prompts of a .jsonl or .csv file with `prompt`, `label` (safe or unsafe), and `type`.
+
+    Raises: DataError with file and line.
+    """
+    found: list[Probe] = []
+    seen: dict[str, int] = {}
+    for number, row in _rows(path):
+        probe = _probe(row, f"{path}:{number}", len(found))
+        if (name := probe.item.id) in seen:
+            raise DataError(f"{path}:{number}: id {name!r} stands on line {seen[name]} too")
+        seen[name] = number
+        found.append(probe)
+    if not found:
+        raise DataError(f"{path}: no prompt in it; one JSON object a line, or a CSV with a header")
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if path.suffix.lower() != ".csv":
+        yield from read_jsonl(path)
+        return
+    reader = csv.DictReader(read_text(path).splitlines(keepends=True), strict=True)
+    try:
+        for row in reader:
+            yield reader.line_num, {key: value for key, value in row.items() if key is not None}
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num}: not CSV ({error})") from None
+
+
+def _probe(row: Mapping[str, Any], where: str, count: int) -> Probe:
+    """A row, its columns at the top or under `metadata`; others are passed over."""
+    told = {**(row.get("metadata") or {}), **row}
+    side = told.get("label")
+    if side not in SIDES:
+        raise DataError(
+            f"{where}: label is {side!r}; use 'safe' for a prompt to answer, 'unsafe' for one to "
+            "refuse"
+        )
+    kept = {"id": told.get("id", str(count + 1)), "prompt": told.get("prompt")}
+    if kept["prompt"] is None:
+        raise DataError(f"{where}: `prompt` is missing; a string or a list of messages")
+    return Probe(
+        item=parse_item(kept, where, need_completions=False),
+        side=side,
+        type=str(told.get("type") or ""),
+    )
