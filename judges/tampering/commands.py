@@ -1,12 +1,17 @@
-"""The verb `tamper`: its flags; its work is imported when it runs."""
+"""The verbs `tamper` and `recall`: their flags; their work is imported when one runs."""
 
 from pathlib import Path
 
-from judges.commands import Verbs, add_verb, later, share, whole
+from judges.commands import Verbs, add_judge_flags, add_verb, later, share, whole
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Add tamper to the command line."""
+    """Add tamper and recall to the command line."""
+    _add_tamper(verbs)
+    _add_recall(verbs)
+
+
+def _add_tamper(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "tamper",
@@ -47,3 +52,25 @@ def add_verbs(verbs: Verbs) -> None:
     )
     parser.add_argument("--max-tokens", type=whole, default=1024, help="longest copy (1024)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same copies (0)")
+
+
+def _add_recall(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "recall",
+        "Say, by principle, how often a judge sees that it was violated in tampered pairs",
+        later("run_recall", "judges.tampering.verbs"),
+    )
+    parser.add_argument(
+        "--pairs", type=Path, required=True, help="PAIRS.jsonl, as `charter tamper` writes it"
+    )
+    parser.add_argument("--constitution", required=True, metavar="X", help="name@version or path")
+    parser.add_argument("--output", type=Path, required=True, help="REPORT.json to write")
+    parser.add_argument(
+        "--critiques",
+        action="store_true",
+        help="also have the first judge critique each copy: precision and recall of its quotes",
+    )
+    parser.add_argument("--max-tokens", type=whole, default=512, help="longest critique (512)")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same critiques (0)")
+    add_judge_flags(parser)

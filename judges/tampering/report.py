@@ -3,6 +3,7 @@
 No person labels anything: the principle that was violated, and where, is known.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -11,8 +12,10 @@ from pydantic import Field
 
 from judges.calibration.estimates import Estimate, share_estimate
 from judges.constitutions.constitution import Constitution
+from judges.critiques.critique import Subject, critique
 from judges.errors import DataError
 from judges.judge import Judge
+from judges.model import ChatModel, Sampling
 from judges.rank import rank
 from judges.records import Record
 from judges.store.vote_store import VoteStore
@@ -103,6 +106,39 @@ async def _recall(
     )
 
 
+async def critique_copies(
+    pairs: Sequence[TamperedPair],
+    constitution: Constitution,
+    critic: ChatModel,
+    sampling: Sampling,
+    *,
+    attempts: int = 3,
+) -> tuple[list[CritiqueSpan], Counter[str]]:
+    """The faults a critic finds in the copies, each asked about the principle it violates.
+
+    Also counts what became of each request: `found`, `nothing found`, `no critique request` (of
+    principles that have none), or why there is no critique.
+
+    Cost: one completion for each copy, up to `attempts` where it is unusable.
+    """
+    requests = {principle.id: principle.critique for principle in constitution.principles}
+    asked = [pair for pair in pairs if requests.get(pair.principle)]
+    outcomes = Counter({"no critique request": len(pairs) - len(asked)})
+    subjects = [
+        Subject(pair.prompt, pair.rejected, pair.principle, requests[pair.principle] or "")
+        for pair in asked
+    ]
+    spans = []
+    for pair, made in zip(
+        asked, await critique(subjects, critic, sampling, attempts=attempts), strict=True
+    ):
+        if made.span is not None:
+            start, end = made.span
+            spans.append(CritiqueSpan(pair=pair.id, principle=pair.principle, start=start, end=end))
+        outcomes["found" if made.span else made.reason or "nothing found"] += 1
+    return spans, +outcomes
+
+
 def measure_critiques(
     pairs: Sequence[TamperedPair], critiques: Sequence[CritiqueSpan]
 ) -> list[CritiqueScores]:
@@ -111,10 +147,10 @@ def measure_critiques(
     Raises: DataError for a critique of a pair that is not given.
     """
     known = {pair.id: pair for pair in pairs}
-    for critique in critiques:
-        if critique.pair not in known:
+    for told in critiques:
+        if told.pair not in known:
             raise DataError(
-                f"a critique names pair {critique.pair!r}, which is not among the "
+                f"a critique names pair {told.pair!r}, which is not among the "
                 f"{len(known)} tampered pairs; give the critiques of these pairs only"
             )
     return [_scores(None, pairs, critiques)] + [

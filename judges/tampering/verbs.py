@@ -1,4 +1,4 @@
-"""What `charter tamper` does: open the model, keep every attempt, write the labelled pairs."""
+"""What `charter tamper` and `charter recall` do: labelled pairs made; judges measured on them."""
 
 import argparse
 import asyncio
@@ -8,14 +8,20 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from judges.constitutions.constitution import Constitution, Principle
 from judges.constitutions.files import load_constitution
+from judges.errors import DataError
 from judges.items import load_items
-from judges.jsonl import Journal, dump_line, parse_line, read_jsonl, write_jsonl
+from judges.jsonl import Journal, dump_line, parse_line, read_jsonl, replacing, write_jsonl
+from judges.judge_files import open_judges
 from judges.model import ChatModel, Sampling
 from judges.progress import progress, say
 from judges.records import Item
-from judges.tampering.pairs import alone, golden_pairs
+from judges.store.vote_store import VoteStore
+from judges.tampering.pairs import TamperedPair, alone, golden_pairs, read_pairs
+from judges.tampering.report import critique_copies, measure_critiques, measure_recall
 from judges.tampering.tamper import (
     Tampering,
     asked_digest,
@@ -120,3 +126,60 @@ async def tamper_file(
 def _outcome(row: Mapping[str, Any]) -> str:
     """`made`, `error`, or the reason of a refusal."""
     return str(row["reason"] if row["status"] == "refused" else row["status"])
+
+
+def run_recall(options: argparse.Namespace) -> int:
+    """`charter recall`"""
+    constitution = load_constitution(options.constitution)
+    refuse_same(options.pairs, options.output)
+    pairs = list(read_pairs(options.pairs))
+    if not pairs:
+        raise DataError(f"{options.pairs}: no pairs; `charter tamper` makes some")
+
+    async def run() -> dict[str, Any]:
+        async with AsyncExitStack() as stack:
+            store = stack.enter_context(VoteStore.open(options.store))
+            return await _recalled(pairs, constitution, store, stack, options)
+
+    report = asyncio.run(run())
+    with replacing(options.output) as file:
+        file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+    for row in report["recall"]:
+        say(f"{row['principle']}: recall {_told(row['recall'])}, {row['unscored']} unscored")
+    for row in report["critiques"][:1]:
+        say(f"critiques: precision {_told(row['precision'])}, recall {_told(row['recall'])}")
+    say(f"{options.output}: written")
+    return 0
+
+
+async def _recalled(
+    pairs: Sequence[TamperedPair],
+    constitution: Constitution,
+    store: VoteStore,
+    stack: AsyncExitStack,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    judges = await open_judges(options.judge, stack)
+    report: dict[str, Any] = {
+        "constitution": constitution.reference,
+        "judges": [judge.name for judge in judges],
+        "pairs": len(pairs),
+        "recall": [
+            row.model_dump(mode="json")
+            for row in await measure_recall(pairs, constitution, judges, store)
+        ],
+        "critiques": [],
+    }
+    if options.critiques:
+        sampling = Sampling(max_tokens=options.max_tokens, seed=options.seed)
+        spans, outcomes = await critique_copies(pairs, constitution, judges[0].model, sampling)
+        scores = measure_critiques(pairs, spans)
+        report["critiques"] = [row.model_dump(mode="json") for row in scores]
+        report["critique_outcomes"] = dict(outcomes)
+    return report
+
+
+def _told(estimate: Mapping[str, Any] | None) -> str:
+    if estimate is None:
+        return "unknown"
+    return "{value:.2f} (95 % interval {low:.2f} to {high:.2f}, n {n})".format(**estimate)

@@ -3,19 +3,26 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
+import charter
+from judges.constitutions.files import load_constitution as load
 from judges.errors import ConstitutionError, DataError
+from judges.jsonl import write_jsonl
+from judges.model import Sampling
 from judges.records import Message
 from judges.store.vote_store import VoteStore
-from judges.tampering.pairs import TamperedPair
+from judges.tampering.pairs import TamperedPair, golden_pairs
 from judges.tampering.report import (
     CritiqueSpan,
+    critique_copies,
     measure_critiques,
     measure_recall,
     overlaps,
 )
 from tests.judges.planted import HONEST, KIND, WORDS, asked, constitution, judge
+from tests.judges.tampering.scripted_model import Answer, ScriptedModel, said
 
 UNDER = constitution(HONEST, KIND, WORDS)
 
@@ -115,3 +122,41 @@ def test_no_critique_is_no_precision_but_a_recall_of_nothing() -> None:
 def test_a_critique_of_an_unknown_pair_is_an_error() -> None:
     with pytest.raises(DataError, match="'z'"):
         measure_critiques([pair("a")], [CritiqueSpan(pair="z", principle="honest", start=0, end=1)])
+
+
+async def test_a_critic_is_asked_about_the_violated_principle_of_each_copy() -> None:
+    def answer(text: str, tail: str) -> Answer:
+        assert "Be honest?" in tail
+        quote = "BAD" if "BAD" in text else "nobody said this"
+        return said(orjson.dumps({"quote": quote, "comment": "x", "severity": "major"}).decode())
+
+    critical = HONEST | {"critique": "Be honest? Say where not."}
+    copies = [pair("a"), pair("b", rejected="tea is so now"), pair("c", "kind")]
+    spans, outcomes = await critique_copies(
+        copies, constitution(critical, KIND), ScriptedModel(answer), Sampling(max_tokens=64)
+    )
+    assert [(span.pair, span.start, span.end) for span in spans] == [("a", 7, 10)]
+    assert outcomes == {"found": 1, "quote_not_found": 1, "no critique request": 1}
+    together = measure_critiques(copies, spans)[0]
+    assert together.recall is not None and together.recall.value == 1 / 3
+
+
+def test_the_verb_writes_recall_and_critiques(tmp_path: Path) -> None:
+    pairs, report = tmp_path / "pairs.jsonl", tmp_path / "report.json"
+    write_jsonl(pairs, [one.model_dump(mode="json") for one in golden_pairs(load("honest"))])
+    flags = ["--constitution", "honest", "--judge", "fake", "--store", f"sqlite:///{tmp_path}/v.db"]
+    command = ["recall", "--pairs", str(pairs), "--output", str(report), "--critiques", *flags]
+    assert charter.main(command) == 0
+    told = orjson.loads(report.read_bytes())
+    assert [row["principle"] for row in told["recall"]] == [p.id for p in load("honest").principles]
+    assert sum(row["n"] + row["unscored"] for row in told["recall"]) == told["pairs"]
+    assert sum(told["critique_outcomes"].values()) == told["pairs"]
+
+
+def test_a_file_without_pairs_says_how_to_make_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pairs.jsonl").touch()
+    command = f"recall --constitution honest --pairs {tmp_path}/pairs.jsonl --output {tmp_path}/r"
+    assert charter.main(command.split()) == 1
+    assert "`charter tamper` makes some" in capsys.readouterr().err
