@@ -54,7 +54,7 @@ async def test_a_scope_does_not_stand_in_a_tests_way(store: VoteStore) -> None:
 
 async def test_an_unscored_test_has_not_passed_and_says_why(store: VoteStore) -> None:
     (result,) = await run_golden_tests(brief(), [judge(failure_rates={"refused": 1.0})], store)
-    assert result == GoldenResult(principle="brief", test=0, p=None, reason="refused")
+    assert result == GoldenResult(principle="brief", test=0, p=None, reason="refused", new_votes=2)
     assert not result.passed
 
 

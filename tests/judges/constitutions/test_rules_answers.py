@@ -104,9 +104,9 @@ def test_a_number_is_always_itself(number: float, tolerance: float) -> None:
 
 @pytest.mark.parametrize("part", ["1,", "1,111", "2 ", "1/", "10^", "-", "\\boxed{", "answer: "])
 def test_long_texts_are_read_in_linear_time(part: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     stated_number(part * 20_000)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 @pytest.mark.parametrize(
