@@ -1,5 +1,6 @@
 """A running service on the fake judge, without a network: real stores, real loops."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -28,15 +29,16 @@ def judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
 
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service that has started, its judges opened."""
+    """A client of a service that has started, its judges opened, where they can be."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
-        for _ in range(200):
-            if (await client.get("/ready")).status_code == 200:
+        for _ in range(100):
+            if app.state.service.pool.problem is None:
                 break
+            await asyncio.sleep(0.01)
         client.app = app  # type: ignore[attr-defined]
         yield client
 

@@ -57,8 +57,11 @@ async def test_a_full_desk_answers_429_and_takes_again_when_it_is_not(
 async def test_past_the_deadline_an_item_is_a_record_and_the_rest_goes_on(
     opened: Open, judges: Callable[[str], None]
 ) -> None:
-    judges(SLOW.replace("0.2", "0.1"))
-    async with opened(judges=("slow",)) as client:
+    judges('[quick]\ntransport = "fake"\n[stuck]\ntransport = "fake"\nfake = {latency_s = 3600}\n')
+    body: dict[str, Any] = {"constitution": "plain-speech", "items": items(3)}
+    async with opened(judges=("quick",)) as client:
+        await client.post("/v1/compare", json=body)
+    async with opened(judges=("stuck",)) as client:  # the same judge, but for the time it takes
         one = await client.post("/v1/compare", json=ASKED | {"deadline_s": 0.05})
         assert (one.status_code, one.json()["status"], one.json()["reason"]) == (
             200, "error", "deadline_passed",
@@ -66,11 +69,12 @@ async def test_past_the_deadline_an_item_is_a_record_and_the_rest_goes_on(
         header = {"X-Deadline-S": "0.05"}
         told = await client.post("/v1/rank", json=ASKED | {"prompt": "other"}, headers=header)
         assert told.json()["reason"] == "deadline_passed"
-        body = {"constitution": "plain-speech", "items": items(1000), "deadline_s": 1.0}
+        body |= {"items": items(500), "deadline_s": 2.0}
         many = lines(await client.post("/v1/compare", json=body))
-        assert {line["id"] for line in many} == {f"i{k}" for k in range(1000)}
-        reasons = [line["reason"] for line in many]
-        assert 0 < reasons.count("deadline_passed") < 1000
+        assert sorted(line["id"] for line in many if line["status"] == "scored") == [
+            "i0", "i1", "i2",
+        ]  # fmt: skip
+        assert [line["reason"] for line in many].count("deadline_passed") == 497
         assert desk(client).inside == 0
 
 
@@ -101,9 +105,9 @@ async def test_an_engine_that_fails_is_503_for_one_and_a_line_each_for_many(
     async with opened(judges=("bad",)) as client:
         one = await client.post("/v1/compare", json=ASKED)
         assert one.json()["status"] == "error" and one.json()["reason"] == "engine_error"
-        body = {"constitution": "helpful-harmless", "items": items(50)}
+        body = {"constitution": "helpful-harmless", "items": items(8)}
         told = lines(await client.post("/v1/compare", json=body))
-        assert [line["reason"] for line in told] == ["engine_error"] * 50
+        assert [line["reason"] for line in told] == ["engine_error"] * 8
         assert (await client.get("/ready")).status_code == 503
 
 
@@ -111,10 +115,10 @@ async def test_equal_and_concurrent_requests_share_reads_and_engine_requests(
     client: httpx.AsyncClient,
 ) -> None:
     model = fake(client)
-    asked = [ASKED | {"constitution": "helpful-harmless", "prompt": f"n {k}"} for k in range(48)]
+    asked = [ASKED | {"prompt": f"n {k}"} for k in range(48)]
     answers = await asyncio.gather(*(client.post("/v1/compare", json=one) for one in asked))
     assert all(answer.json()["status"] == "scored" for answer in answers)
-    assert model.calls < model.prompts / 8
+    assert model.calls < model.prompts / 4
     before = model.prompts
     again = await asyncio.gather(*(client.post("/v1/compare", json=one) for one in asked))
     assert [a.json()["p"] for a in again] == [a.json()["p"] for a in answers]

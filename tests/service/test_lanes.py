@@ -67,7 +67,7 @@ async def test_a_compare_does_not_wait_for_the_batch_before_it() -> None:
     assert not batch.done()
     took, _ = await batch
     # The batch has at least 100 requests to go, three at a time; the compare one, at once.
-    assert seconds < took / 10
+    assert seconds < took / 4
 
 
 async def test_a_batch_goes_on_under_a_stream_of_compares() -> None:
@@ -93,13 +93,13 @@ async def test_a_batch_goes_on_under_a_stream_of_compares() -> None:
 
 
 async def test_tenants_take_turns_in_a_lane() -> None:
-    model, _ = laned(LATENCY, prompts_per_request=8, requests_in_flight=1)
+    model, fake = laned(LATENCY, prompts_per_request=8, requests_in_flight=1)
     large = asyncio.create_task(ask(model, prompts(400, "large"), "interactive", "large"))
     await asyncio.sleep(LATENCY)
     small = asyncio.create_task(ask(model, prompts(8, "small"), "interactive", "small"))
-    seconds, _ = await small
-    assert not large.done()
-    assert seconds < 8 * LATENCY
+    await small
+    # In turns, a third request is the small tenant's; behind the large one it would be the last.
+    assert not large.done() and fake.calls <= 6
     large.cancel()
     with pytest.raises(asyncio.CancelledError):
         await large
