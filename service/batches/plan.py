@@ -18,9 +18,11 @@ from judges.jsonl import replacing
 from service.batches.lines import RawLine, read_range
 from service.jobs.records import Range
 
-PART_LINES = 256
+MOST_PART_LINES, FEWEST_PART_LINES = 256, 16
 """Lines of one part: bookkeeping is a few milliseconds a part, and a kill costs one part at most
 for each in work."""
+PARTS_WANTED = 32
+"""A small batch is cut finer, so that all workers have some of it, and progress is seen."""
 PART_BYTES = 4 * 2**20
 MOST_CONSTITUTIONS = 256
 LOOK_EVERY = 4096
@@ -56,10 +58,13 @@ def plan_batch(
     longest: int,
     most_lines: int,
     *,
-    part_lines: int = PART_LINES,
+    part_lines: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Plan:
-    """The plan of an input. Beyond `most_lines`, and once `stopped`, the rest is not read."""
+    """The plan of an input. Beyond `most_lines`, and once `stopped`, the rest is not read.
+
+    Parts are of `part_lines`, or else of as many as suit the file's size.
+    """
     plan = Plan()
     names, numbers = array("Q"), array("Q")
     decoder = msgspec.json.Decoder(_Line)
@@ -69,6 +74,7 @@ def plan_batch(
         plan.lines += 1
         if plan.lines > most_lines or (plan.lines % LOOK_EVERY == 0 and stopped()):
             return plan
+        part_lines = part_lines or _fitting(size, raw)
         if part and (len(part) == part_lines or raw.stop - part[0].start > PART_BYTES):
             plan.parts.append(_range(part))
             part = []
@@ -81,6 +87,12 @@ def plan_batch(
         plan.parts.append(_range(part))
     plan.repeated = _repeats(path, longest, size, names, numbers)
     return plan
+
+
+def _fitting(size: int, first: RawLine) -> int:
+    """Lines a part, if all lines are as long as the first."""
+    wanted = size // (first.stop - first.start) // PARTS_WANTED
+    return max(FEWEST_PART_LINES, min(MOST_PART_LINES, wanted))
 
 
 def _range(part: list[RawLine]) -> Range:

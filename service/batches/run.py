@@ -9,7 +9,7 @@ from judges.errors import CharterError
 from service.batches.folder import BatchFolder
 from service.batches.judging import ENDPOINTS, Judged, counts_of, judge_lines
 from service.batches.lines import BadLine, BatchLine, parse_batch_line, read_range
-from service.batches.plan import PART_LINES, keep_repeated, plan_batch, repeated_within
+from service.batches.plan import keep_repeated, plan_batch, repeated_within
 from service.context import Service
 from service.files.folder import FileFolder, file_row, keeping
 from service.jobs.leases import complete
@@ -28,7 +28,7 @@ MOST_LINES = 20_000_000
 class BatchRunner:
     """Does the tasks of batches with a service's judges. Called by a worker, many at once."""
 
-    def __init__(self, service: Service, *, part_lines: int = PART_LINES) -> None:
+    def __init__(self, service: Service, *, part_lines: int | None = None) -> None:
         self.service, self.part_lines = service, part_lines
         self.engine = service.database
         self.files = FileFolder(service.database, service.files_folder)

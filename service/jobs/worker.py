@@ -61,6 +61,11 @@ class Worker:
         self._threads = ThreadPoolExecutor(4, "charter-jobs")
         self._expired_at = 0.0
 
+    @property
+    def in_work(self) -> int:
+        """How many tasks it holds."""
+        return len(self._held)
+
     def wake(self) -> None:
         """Look now: a job was submitted, or cancelled, in this process."""
         self._woken.set()

@@ -115,6 +115,20 @@ def test_without_an_endpoint_each_line_names_its_own() -> None:
     assert parse_batch_line(raw, None, ENDPOINTS, LONGEST).url == "/v1/compare"
 
 
+@pytest.mark.parametrize(
+    ("lines", "parts", "longest"),
+    [(5, 1, 5), (200, 13, 16), (3200, 32, 101), (20_000, 79, 256)],
+    ids=["few: one part", "small parts", "32 parts", "large parts"],
+)
+def test_parts_suit_the_size(tmp_path: Path, lines: int, parts: int, longest: int) -> None:
+    path = tmp_path / "input"
+    path.write_text((line("a") + "\n") * lines)
+    plan = plan_batch(path, LONGEST, 10**6)
+    assert sum(part.lines for part in plan.parts) == lines
+    assert abs(len(plan.parts) - parts) <= 1
+    assert max(part.lines for part in plan.parts) <= longest
+
+
 def test_no_repeats_no_file(tmp_path: Path) -> None:
     keep_repeated(tmp_path / "repeated", np.empty(0, np.uint64))
     assert not (tmp_path / "repeated").exists()
