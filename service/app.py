@@ -95,6 +95,15 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The document, fit for programs that make clients of it."""
+        document = super().openapi()
+        # "Either `text` or `rule`" beside the fields: they would make a union of it, or nothing.
+        document["components"]["schemas"]["Principle"].pop("oneOf", None)
+        return document
+
+
 def create_app(
     settings: Settings, workers: Sequence[Worker] = (), *, tracing: Tracing | None = None
 ) -> FastAPI:
@@ -116,7 +125,7 @@ def create_app(
             yield
             service.draining = True
 
-    app = FastAPI(
+    app = _Application(
         title="Charter",
         version="1",
         summary="Judges what language models say against written constitutions.",

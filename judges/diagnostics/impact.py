@@ -25,11 +25,11 @@ from judges.diagnostics.golden_votes import (
     usual_settings,
 )
 from judges.diagnostics.impact_report import (
-    Change,
     Flips,
     GoldenChange,
     Impact,
     MovedBy,
+    PairedChange,
 )
 from judges.diagnostics.leave_one_out import agreement
 from judges.diagnostics.needed_votes import needed_votes, only, silent_principles
@@ -218,22 +218,24 @@ def _moved_by(
     return tuple(sorted(told, key=lambda one: -(one.share.value if one.share else 0.0)))
 
 
-def _words(of: Population, was: Floats, now: Floats) -> Change:
+def _words(of: Population, was: Floats, now: Floats) -> PairedChange:
     change = np.column_stack([was, now, now - was])
     change[np.isnan(change).any(1)] = np.nan
     before, after, difference = of.means(change)
-    return Change(before=before, after=after, difference=difference)
+    return PairedChange(before=before, after=after, difference=difference)
 
 
 def _of_winner(value_B2: Floats, side_B: Floats) -> Floats:
     return np.asarray(side_B * value_B2[:, 0] + (1 - side_B) * value_B2[:, 1])
 
 
-def _change(of: Population, was: Floats, now: Floats) -> Change:
+def _change(of: Population, was: Floats, now: Floats) -> PairedChange:
     """Shares before and after, over the pairs where both are known."""
     both = ~np.isnan(was) & ~np.isnan(now)
     (difference,) = of.differences((now - was)[:, None])
-    return Change(before=of.share(was, both), after=of.share(now, both), difference=difference)
+    return PairedChange(
+        before=of.share(was, both), after=of.share(now, both), difference=difference
+    )
 
 
 def _golden(run: Run, before: Constitution, after: Constitution, store: VoteStore) -> GoldenChange:

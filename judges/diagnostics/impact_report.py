@@ -9,7 +9,7 @@ from judges.diagnostics.needed_votes import NeededVotes
 from judges.records import Record
 
 
-class Change(Record):
+class PairedChange(Record):
     """A mean over the same pairs before and after."""
 
     before: Estimate | None
@@ -125,7 +125,7 @@ class Impact(Record):
     """The share of flips in each part of the data."""
     moved_by: tuple[MovedBy, ...]
     """Which principles move the flips, most first."""
-    agreement: Change
+    agreement: PairedChange
     """With people, ties a half."""
     kappa_before: Estimate | None
     """Cohen's with people, under the old constitution."""
@@ -133,9 +133,9 @@ class Impact(Record):
     """And under the new one."""
     golden: GoldenChange
     """Golden tests."""
-    words: Change
+    words: PairedChange
     """Mean length of the winner in words; of a tie, the mean of both."""
-    refusals: Change
+    refusals: PairedChange
     """Share of winners that refuse, by their wording; of a tie, the mean of both."""
     examples: tuple[Example, ...]
     """Flips with the largest change of p, turned winners first, at most one a prompt."""

@@ -24,7 +24,7 @@ FAILED: dict[str, Any] = {"_ng_failure_class": "judge_failed", "mask_sample": Tr
 Body = Mapping[str, Any]
 
 
-class CompareRequest(BaseModel):
+class GroupComparison(BaseModel):
     """What Gym's group comparison sends."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
@@ -54,7 +54,7 @@ def read_verify(body: Body) -> Sample:
     )
 
 
-def read_compare(request: CompareRequest) -> tuple[tuple[Message, ...], list[str]]:
+def read_compare(request: GroupComparison) -> tuple[tuple[Message, ...], list[str]]:
     """The conversation and the answers of a `/compare` call. Raises: DataError."""
     prompt = _conversation(request.conversation_history, None)
     return prompt, [response_text(one) for one in request.response_objs]

@@ -149,7 +149,7 @@ async def nemo_gym_verify(
 
 @router.post("/adapters/nemo-gym/compare", response_model=dict[str, Any])
 async def nemo_gym_compare(
-    asked: nemo_gym.CompareRequest, at: AtAddress, service: Running, access: Labeller
+    asked: nemo_gym.GroupComparison, at: AtAddress, service: Running, access: Labeller
 ) -> Response:
     """NeMo-Gym's group comparison, by the constitution's principles, or by the one it sends."""
     prompt, texts = nemo_gym.read_compare(asked)
