@@ -96,14 +96,14 @@ async def judge(
         )  # fmt: skip
     task = await asyncio.to_thread(service.task, asked, access.tenant)
     if asked.items is not None:
-        return _many(asked, service, access, task, asked.deadline_s or deadline_s)
+        return await _many(asked, service, access, task, asked.deadline_s or deadline_s)
     item = one_item({key: single[key] for key in SINGLE if key in single}, task)
     wait = service.deadline(asked.deadline_s or deadline_s, service.settings.deadline_s)
     line = await service.desk.judge(task, item, service.turn(access), wait)
     return Response(dump_line(line), media_type="application/json")
 
 
-def _many(
+async def _many(
     asked: JudgingRequest, service: Service, access: Access, task: Any, deadline_s: float | None
 ) -> Response:
     rows = asked.items or []
@@ -114,7 +114,8 @@ def _many(
             "send a batch: POST /v1/batches",
         )  # fmt: skip
     service.desk.refuse_when_full()
-    good, bad = parse_items(rows, task)
+    # Thousands of items take long enough to hold up everybody else's requests.
+    good, bad = await asyncio.to_thread(parse_items, rows, task)
     wait = service.deadline(deadline_s, service.settings.max_deadline_s)
     lines = service.desk.stream(task, good, service.turn(access), wait)
     return _Stream(_ndjson(bad, lines), media_type=NDJSON)
