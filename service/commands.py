@@ -1,5 +1,7 @@
 """The verbs of the service: their flags here, their work imported when one runs."""
 
+import argparse
+
 from judges.benchmarks.commands import benchmark_names
 from judges.commands import Verbs, add_verb, later, no_verb, not_negative, whole
 
@@ -95,6 +97,21 @@ def _add_benchmark(verbs: Verbs) -> None:
         later("run_benchmark", HERE),
     )
     parser.add_argument("--calls", type=whole, default=24, help="comparisons by one client (24)")
+    adapters = add_verb(
+        benchmark_names(verbs),
+        "adapters",
+        "Samples a second of each RL framework's adapter beside /v1/rewards, with the fake judge",
+        later("run_benchmark_adapters", HERE),
+    )
+    adapters.add_argument(
+        "--samples", type=whole, default=2000, help="by each adapter and round, of two (2000)"
+    )
+    _add_batch(verbs)
+    _add_faults(verbs)
+    _add_load(verbs)
+
+
+def _add_batch(verbs: Verbs) -> None:
     batch = add_verb(
         benchmark_names(verbs),
         "batch",
@@ -108,6 +125,9 @@ def _add_benchmark(verbs: Verbs) -> None:
         "--engine-lines", type=not_negative, default=48, help="on the engine (48); 0: none"
     )
     batch.add_argument("--database", metavar="URL", help="for the bookkeeping (an SQLite file)")
+
+
+def _add_faults(verbs: Verbs) -> None:
     faults = add_verb(
         benchmark_names(verbs),
         "faults",
@@ -116,10 +136,32 @@ def _add_benchmark(verbs: Verbs) -> None:
     )
     faults.add_argument("--lines", type=whole, default=8000, help="of the batch (8000)")
     faults.add_argument("--kills", type=whole, default=20, help="kills at random (20)")
-    faults.add_argument("--seed", type=int, default=0, help="draws victims and moments (0)")
-    faults.add_argument(
+    _add_fleet(faults)
+
+
+def _add_load(verbs: Verbs) -> None:
+    load = add_verb(
+        benchmark_names(verbs),
+        "load",
+        "Calls and batches held while processes are killed and the engine falls ill",
+        later("run_benchmark_load", HERE),
+    )
+    load.add_argument("--minutes", type=not_negative, default=10.0, help="how long (10)")
+    load.add_argument("--clients", type=whole, default=32, help="each waits for its answers (32)")
+    load.add_argument("--rate", type=whole, default=10, help="calls a second of all clients (10)")
+    _add_fleet(load)
+
+
+def _add_fleet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="draws victims and moments (0)")
+    parser.add_argument(
         "--database",
         metavar="URL",
         help="an empty PostgreSQL database: two worker processes, and connections are cut too "
         "(an SQLite file and one process)",
+    )
+    parser.add_argument(
+        "--kill-database",
+        action="store_true",
+        help="kill a process of PostgreSQL too, which ends all of that server's sessions",
     )

@@ -183,8 +183,38 @@ def run_benchmark_faults(options: argparse.Namespace) -> int:
     """`charter benchmark faults`"""
     from service.benchmarks.faults import benchmark_faults
 
-    told = benchmark_faults(options.lines, options.kills, options.database, options.seed)
+    told = benchmark_faults(
+        options.lines,
+        options.kills,
+        options.database,
+        options.seed,
+        kill_database=options.kill_database,
+    )
     emit(json.dumps(told, indent=2))
+    return 0
+
+
+def run_benchmark_load(options: argparse.Namespace) -> int:
+    """`charter benchmark load`"""
+    from service.benchmarks.load import benchmark_load
+
+    told = benchmark_load(
+        options.minutes,
+        options.clients,
+        options.rate,
+        options.database,
+        options.seed,
+        kill_database=options.kill_database,
+    )
+    emit(json.dumps(told, indent=2))
+    return 0
+
+
+def run_benchmark_adapters(options: argparse.Namespace) -> int:
+    """`charter benchmark adapters`"""
+    from service.benchmarks.adapters import benchmark_adapters
+
+    emit(json.dumps(benchmark_adapters(options.samples), indent=2))
     return 0
 
 

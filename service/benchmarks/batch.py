@@ -160,15 +160,16 @@ def _resident_mb(pid: int) -> float:
 
 
 def _trend(samples: Sequence[tuple[int, float]], lines: int) -> dict[str, Any]:
-    """Memory at shares of the batch, and how it grows over its last three quarters."""
+    """Memory at shares of the batch, and how it grows over its last four fifths."""
     at: dict[str, float] = {}
-    for share in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
+    for share in (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0):
         reached = [mb for done, mb in samples if done >= share * lines * 0.999]
         at[f"{share:.0%}"] = round(reached[0] if reached else samples[-1][1], 1)
-    late = np.array([(done, mb) for done, mb in samples if done >= lines / 4])
+    late = np.array([(done, mb) for done, mb in samples if done >= lines / 5])
     slope = np.polyfit(late[:, 0], late[:, 1], 1)[0] if len(late) > 2 else float("nan")
     return {
         "rss_mb_at": at,
+        "rss_end_to_20%": round(at["100%"] / at["20%"], 3),
         "rss_mb_most": round(max(mb for _, mb in samples), 1),
         "rss_mb_growth_per_100000_lines": round(float(slope) * 1e5, 2),
     }

@@ -1,10 +1,11 @@
 """A batch by plain HTTP, from a process that outlives the service: asked again until it answers."""
 
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,14 @@ def write_lines(path: Path, numbers: Iterable[int], constitution: str = CONSTITU
             file.write(json.dumps(batch_line(number, constitution)) + "\n")
 
 
-def start_batch(address: str, folder: Path, lines: int) -> str:
+def start_batch(address: str, folder: Path, lines: int, first: int = 0) -> str:
     """Upload so many lines, make a batch of them; returns its id."""
     path = folder / "input.jsonl"
-    write_lines(path, range(lines))
+    write_lines(path, range(first, first + lines))
     file = upload(address, path)
-    made = call(address, "/v1/batches", {"input_file_id": file, "endpoint": "/v1/compare"})
+    asked = {"input_file_id": file, "endpoint": "/v1/compare"}
+    # Repeated, where the answer was lost with the service: one batch all the same.
+    made = call(address, "/v1/batches", asked, headers={"Idempotency-Key": file})
     return str(made["id"])
 
 
@@ -72,34 +75,39 @@ def read_rows(address: str, file: str | None) -> list[dict[str, Any]]:
     """The rows of a file."""
     if file is None:
         return []
-    with _open(f"{address}/v1/files/{file}/content", None, {}, PATIENCE_S) as answer:
-        return [json.loads(line) for line in answer]
+    content = _read(f"{address}/v1/files/{file}/content", None, {}, PATIENCE_S)
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def call(
-    address: str, path: str, body: Any = None, patience_s: float = PATIENCE_S
+    address: str,
+    path: str,
+    body: Any = None,
+    patience_s: float = PATIENCE_S,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the service answers. Raises: ModelError when it does not, or refuses."""
     data = None if body is None else json.dumps(body).encode()
-    with _open(
-        f"{address}{path}", data, {"Content-Type": "application/json"}, patience_s
-    ) as answer:
-        told: dict[str, Any] = json.load(answer)
+    typed = {"Content-Type": "application/json", **(headers or {})}
+    told: dict[str, Any] = json.loads(_read(f"{address}{path}", data, typed, patience_s))
     return told
 
 
-def _open(url: str, data: Any, headers: dict[str, str], patience_s: float) -> Any:
+def _read(url: str, data: Any, headers: Mapping[str, str], patience_s: float) -> bytes:
+    """A whole answer. `data` may be a function that makes a fresh body for each attempt."""
     deadline = time.monotonic() + patience_s
     while True:
+        body = data() if callable(data) else data
         try:
-            return urllib.request.urlopen(
-                urllib.request.Request(url, data=data, headers=headers), timeout=30
-            )
+            asked = urllib.request.Request(url, data=body, headers=dict(headers))
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                content: bytes = answer.read()
+            return content
         except urllib.error.HTTPError as error:
             said, again = error.read()[:300], error.code >= 500
             if not again or time.monotonic() > deadline:
                 raise ModelError(f"{url}: HTTP {error.code}: {said!r}") from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if time.monotonic() > deadline:
                 raise ModelError(f"{url}: {error}") from None
         time.sleep(0.2)
@@ -126,5 +134,4 @@ def upload(address: str, path: Path) -> str:
         "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
         "Content-Length": str(size),
     }
-    with _open(f"{address}/v1/files", body(), headers, 0) as answer:
-        return str(json.load(answer)["id"])
+    return str(json.loads(_read(f"{address}/v1/files", body, headers, PATIENCE_S))["id"])

@@ -1,6 +1,7 @@
 """A server that stands for an engine: it answers at once, and notes every prompt it computed.
 
-Run as `python -m service.benchmarks.fake_engine PORT LOG LATENCY_S`; made to be killed.
+Run as `python -m service.benchmarks.fake_engine PORT LOG LATENCY_S`; made to be killed. A file
+`ill` beside the log names what else goes wrong meanwhile.
 """
 
 import asyncio
@@ -14,11 +15,18 @@ import orjson
 from aiohttp import web
 
 MODEL = "fake-engine"
+ILLS = ("refuses", "hangs", "garbles", "hangs up")
+"""Every answer is a 500, or comes when the engine is well again, or is half an answer, or none."""
+LOOK_S = 0.1
 
 
 def make_app(log: Path, latency_s: float) -> web.Application:
     """A chat server whose answer is a function of the prompt; each prompt's digest is a line."""
     noted = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    ill = log.with_name("ill")
+
+    def illness() -> str:
+        return ill.read_text() if ill.exists() else ""
 
     async def models(_: web.Request) -> web.Response:
         return _json({"data": [{"id": MODEL, "max_model_len": 32768}]})
@@ -27,8 +35,17 @@ def make_app(log: Path, latency_s: float) -> web.Application:
         asked = orjson.loads(await request.read())
         digest = hashlib.sha256(orjson.dumps(asked["messages"])).digest()
         await asyncio.sleep(latency_s)
+        while (how := illness()) == "hangs":
+            await asyncio.sleep(LOOK_S)
+        if how == "refuses":
+            raise web.HTTPInternalServerError
+        if how == "hangs up" and request.transport is not None:
+            request.transport.close()
         os.write(noted, digest.hex().encode() + b"\n")
-        return _json(_answer(digest))
+        answer = _answer(digest)
+        if how == "garbles":
+            return web.Response(body=orjson.dumps(answer)[:100], content_type="application/json")
+        return _json(answer)
 
     app = web.Application(client_max_size=2**24)
     app.add_routes([web.get("/v1/models", models), web.post("/v1/chat/completions", chat)])
@@ -37,8 +54,9 @@ def make_app(log: Path, latency_s: float) -> web.Application:
 
 def _answer(digest: bytes) -> dict[str, Any]:
     gap = digest[0] / 64 - 2
-    top = [{"token": "A", "logprob": -1.0}, {"token": "B", "logprob": -1.0 - gap}]
-    first = {"token": "A", "logprob": -1.0, "top_logprobs": top}
+    masses = {"A": -3.0, "B": -3.0 - gap, "yes": -3.0, "no": -3.0 + gap}
+    top = [{"token": token, "logprob": logprob} for token, logprob in masses.items()]
+    first = {"token": "A", "logprob": -3.0, "top_logprobs": top}
     return {
         "model": MODEL,
         "choices": [
