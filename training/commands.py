@@ -1,5 +1,6 @@
 """The verbs of training: flags here, their work in `training.verbs`, imported when one runs."""
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +106,34 @@ def _add_evaluate(verbs: Verbs) -> None:
     parser.add_argument("--temperature", type=float, default=0.8, help="of both policies (0.8)")
     parser.add_argument("--max-tokens", type=int, default=256, help="longest completion (256)")
     parser.add_argument("--seed", type=int, default=0, help="draws samples and bootstrap (0)")
+    parser.add_argument("--report", type=Path, metavar="HTML", help="one page with plots to write")
+    _add_losses(parser)
     add_judge_flags(parser)
+
+
+def _add_losses(parser: argparse.ArgumentParser) -> None:
+    """What a policy may have lost meanwhile."""
+    parser.add_argument(
+        "--refusals",
+        type=Path,
+        metavar="PROBES",
+        help="prompts labelled safe or unsafe, as of XSTest: how often each policy refuses them",
+    )
+    parser.add_argument(
+        "--capability",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="QUESTIONS",
+        help="how likely right answers are to each policy; without a file, 100 questions of ours",
+    )
+    parser.add_argument(
+        "--lm-eval",
+        nargs=2,
+        type=Path,
+        metavar=("BEFORE", "AFTER"),
+        help="results files of lm-evaluation-harness, of --against and of --policy",
+    )
 
 
 def _add_demo(verbs: Verbs) -> None:

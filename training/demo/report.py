@@ -34,7 +34,9 @@ from training.demo.report_words import (
     span,
     stayed_sane,
 )
-from training.evaluation.evaluate import Evaluation, PolicyText, WinRate
+from training.evaluation.evaluate import Evaluation
+from training.evaluation.policy_text import PolicyText
+from training.evaluation.win_rates import WinRate
 
 HERE = Path(__file__).parent
 

@@ -2,7 +2,8 @@
 
 Both policies answer held-out prompts; the judge compares them in both orders; the same comparison
 of the base with itself is the noise floor. Win rates over rules and over judged principles apart
-come from the same votes, as do those of each principle.
+come from the same votes, as do those of each principle, each also at equal length. What a policy
+may have lost meanwhile is measured beside: refusals where none is due, variety, what it knew.
 """
 
 import asyncio
@@ -20,7 +21,12 @@ from judges.rank import Progress, rank
 from judges.records import CompletionText, Item, Probability, Record
 from judges.reweigh import rankings
 from judges.store.vote_store import VoteStore
-from training.evaluation.statistics import Interval, distinct_n, mean_interval, sane
+from training.evaluation.capability import Capability, Question, as_reader, compare_capability
+from training.evaluation.harness import Benchmark
+from training.evaluation.policy_text import Diversity, PolicyText, compare_diversity, look_at_text
+from training.evaluation.refusals import Probe, Refusals, compare_refusals
+from training.evaluation.statistics import Interval, mean_interval
+from training.evaluation.win_rates import NOISE, Pairs, WinRate, win_rate
 
 
 class EvaluationSettings(Record):
@@ -36,34 +42,6 @@ class EvaluationSettings(Record):
     """Draws completions, other ones for each policy, and bootstrap samples."""
     kl_samples: int = 1
     """Completions a prompt, at temperature 1, over which the KL divergence is estimated."""
-
-
-class WinRate(Record):
-    """How often one side is preferred; ties count half. With n 0 nothing is known: 0 to 1."""
-
-    rate: Probability
-    """Share of pairs won."""
-    low: Probability
-    """Lower end of the 95 % interval, by bootstrap over prompts."""
-    high: Probability
-    """Upper end."""
-    n: int
-    """Pairs scored."""
-    unscored: int
-    """Pairs left out because the judge gave no verdict."""
-
-
-class PolicyText(Record):
-    """How a policy's completions look, before anyone judges them."""
-
-    n: int
-    """Completions."""
-    sane: Interval
-    """Share finished, of five words or more, ending as a sentence, not repeating itself."""
-    words: Interval
-    """Mean words a completion."""
-    distinct_2: Probability
-    """Distinct word pairs over all word pairs: 0 says one thing only."""
 
 
 class Example(Record):
@@ -112,6 +90,15 @@ class Evaluation(Record):
     """The other's."""
     kl: Interval | None
     """KL(policy || other) in nats a completion; None where token ids are not at hand."""
+    diversity: Diversity | None = None
+    """Whether answers became alike."""
+    refusals: Refusals | None = None
+    """On prompts that should be answered and on those that should not; None where none were
+    given."""
+    capability: Capability | None = None
+    """What the policy still knows; None where no questions were given."""
+    benchmarks: tuple[Benchmark, ...] = ()
+    """What lm-evaluation-harness measured of both, where its results were given."""
     examples: tuple[Example, ...]
     """The first held-out prompts, not a selection."""
 
@@ -125,50 +112,61 @@ async def evaluate(
     store: VoteStore,
     settings: EvaluationSettings,
     progress: Progress | None = None,
+    *,
+    probes: Sequence[Probe] = (),
+    questions: Sequence[Question] = (),
 ) -> Evaluation:
     """Sample from both policies, judge every pair in both orders, and measure.
 
     Cost: three sets of `samples` completions a prompt, twice that many pairs judged, and for the
-    KL divergence one more set, read twice. Raises: ModelError.
+    KL divergence one more set, read twice; `samples` completions a probe of each policy; each
+    choice of a question read by each.
+    Raises: ModelError; ConfigError for questions to a policy that cannot read given answers.
     """
     async with AsyncExitStack() as stack:
         base = await open_policy(against, stack)
         tuned = await open_policy(policy, stack)
+        readers = [as_reader(base, "--against"), as_reader(tuned, "--policy")] if questions else []
         won, lost, other = await asyncio.gather(
             _draw(tuned, prompts, settings, settings.seed),
             _draw(base, prompts, settings, settings.seed + 1),
             _draw(base, prompts, settings, settings.seed + 2),
         )
+        refusals = await _refusals(base, tuned, probes, settings)
         kl = await _kl(tuned, base, prompts, settings)
+        capability = (
+            await compare_capability(readers[0], readers[1], questions, settings.seed)
+            if readers
+            else None
+        )
         names = [model.capabilities().fingerprint for model in (tuned, base)]
-    items = _pairs(prompts, won, lost) + _pairs(prompts, other, lost, "noise:")
+    items = _pairs(prompts, won, lost) + _pairs(prompts, other, lost, NOISE)
     lines = {
         line["id"]: line
         async for part in rank(items, constitution, judges, store, progress=progress)
         for line in part
     }
-    real = [lines[item.id] for item in items if not item.id.startswith("noise:")]
-    noise = [lines[item.id] for item in items if item.id.startswith("noise:")]
-    pairs = [item for item in items if not item.id.startswith("noise:")]
-    seed, margin = settings.seed, constitution.aggregate.tie_margin
+    told = _Told(Pairs(items), [lines[item.id] for item in items], constitution, settings.seed)
     return Evaluation(
         constitution=constitution.reference,
-        digests=real[0]["digests"],
+        digests=told.lines[0]["digests"],
         policy=names[0],
         against=names[1],
         settings=settings,
         prompts=len(prompts),
-        win_rate=_win_rate(real, _verdict, margin, seed),
-        noise_floor=_win_rate(noise, _verdict, margin, seed),
-        win_rate_rules=_part(constitution, True, pairs, judges, store, margin, seed),
-        win_rate_judged=_part(constitution, False, pairs, judges, store, margin, seed),
+        win_rate=told.win_rate(),
+        noise_floor=told.win_rate(noise=True),
+        win_rate_rules=_part(told, True, judges, store),
+        win_rate_judged=_part(told, False, judges, store),
         principles={
-            principle.id: _win_rate(real, _under(principle.id), margin, seed)
-            for principle in constitution.principles
+            principle.id: told.win_rate(principle.id) for principle in constitution.principles
         },
-        policy_text=_text(won, seed),
-        against_text=_text(lost, seed),
+        policy_text=look_at_text(won, settings.seed),
+        against_text=look_at_text(lost, settings.seed),
         kl=kl,
+        diversity=compare_diversity(lost, won, settings.seed),
+        refusals=refusals,
+        capability=capability,
         examples=_examples(prompts, won, lost, lines),
     )
 
@@ -194,6 +192,20 @@ async def _draw(
     ]
 
 
+async def _refusals(
+    base: ChatModel, tuned: ChatModel, probes: Sequence[Probe], settings: EvaluationSettings
+) -> Refusals | None:
+    """How often each policy refuses the probes; both draw with the same seed."""
+    if not probes:
+        return None
+    items = [probe.item for probe in probes]
+    before, after = await asyncio.gather(
+        *(_draw(model, items, settings, settings.seed) for model in (base, tuned))
+    )
+    texts = [[[one.text for one in row] for row in side] for side in (before, after)]
+    return compare_refusals(probes, texts[0], texts[1], settings.seed)
+
+
 def _pairs(prompts: Sequence[Item], left: Drawn, right: Drawn, prefix: str = "") -> list[Item]:
     return [
         Item(id=f"{prefix}{prompt.id}#{k}", prompt=prompt.prompt, completions=pair)
@@ -202,64 +214,40 @@ def _pairs(prompts: Sequence[Item], left: Drawn, right: Drawn, prefix: str = "")
     ]
 
 
-def _verdict(line: Mapping[str, Any]) -> float | None:
-    p = line["p"][0][1]
+class _Told:
+    """What the judges told of every pair."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        lines: Sequence[Mapping[str, Any]],
+        constitution: Constitution,
+        seed: int,
+    ) -> None:
+        self.pairs, self.lines, self.constitution, self.seed = pairs, lines, constitution, seed
+
+    def win_rate(self, principle: str | None = None, *, noise: bool = False) -> WinRate:
+        """Of all principles together, or of one alone."""
+        verdicts = [_verdict(line, principle) for line in self.lines]
+        margin = self.constitution.aggregate.tie_margin
+        return win_rate(self.pairs, verdicts, margin, self.seed, noise=noise)
+
+
+def _verdict(line: Mapping[str, Any], principle: str | None = None) -> float | None:
+    told = line if principle is None else line["principles"].get(principle, {"p": [[None, None]]})
+    p = told["p"][0][1]
     return None if p is None or p != p else float(p)
 
 
-def _under(principle: str) -> Any:
-    return lambda line: _verdict(line["principles"].get(principle, {"p": [[None, None]]}))
-
-
-def _win_rate(lines: Sequence[Mapping[str, Any]], read: Any, margin: float, seed: int) -> WinRate:
-    """Wins over scored pairs; what lies within the tie margin is half a win."""
-    wins, clusters = [], []
-    for line in lines:
-        p = read(line)
-        if p is not None:
-            wins.append(0.5 if abs(p - 0.5) < margin or p == 0.5 else float(p > 0.5))
-            clusters.append(line["id"].rsplit("#", 1)[0])
-    if not wins:
-        return WinRate(rate=0.5, low=0.0, high=1.0, n=0, unscored=len(lines))
-    interval = mean_interval(wins, clusters, seed=seed)
-    return WinRate(
-        rate=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        n=len(wins),
-        unscored=len(lines) - len(wins),
-    )
-
-
-def _part(
-    constitution: Constitution,
-    rules: bool,
-    pairs: Sequence[Item],
-    judges: Sequence[Judge],
-    store: VoteStore,
-    margin: float,
-    seed: int,
-) -> WinRate | None:
+def _part(told: _Told, rules: bool, judges: Sequence[Judge], store: VoteStore) -> WinRate | None:
     """The win rate that some of the principles alone give: the same votes, no model call."""
-    kept = tuple(p for p in constitution.principles if (p.rule is not None) == rules)
+    kept = tuple(p for p in told.constitution.principles if (p.rule is not None) == rules)
     if not kept:
         return None
-    part = constitution.model_copy(update={"principles": kept})
+    part = told.constitution.model_copy(update={"principles": kept})
     settings = settings_of(judges)
-    lines = list(rankings([ballot_of(item, settings) for item in pairs], part, store))
-    return _win_rate(lines, _verdict, margin, seed)
-
-
-def _text(drawn: Drawn, seed: int) -> PolicyText:
-    completions = [completion for group in drawn for completion in group]
-    clusters = [str(index) for index, group in enumerate(drawn) for _ in group]
-    texts = [completion.text for completion in completions]
-    return PolicyText(
-        n=len(texts),
-        sane=mean_interval([float(sane(c)) for c in completions], clusters, seed=seed),
-        words=mean_interval([float(len(text.split())) for text in texts], clusters, seed=seed),
-        distinct_2=distinct_n(texts, 2),
-    )
+    ballots = [ballot_of(item, settings) for item in told.pairs.items]
+    return _Told(told.pairs, list(rankings(ballots, part, store)), part, told.seed).win_rate()
 
 
 def _examples(

@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from judges.calibration.estimates import Estimate, Groups, mean_estimate, share_estimate
+from judges.calibration.estimates import Estimate, Groups, share_estimate
 from judges.diagnostics.texts import refuses
 from judges.errors import DataError
 from judges.items import parse_item
 from judges.jsonl import read_jsonl, read_text
 from judges.records import Item, Record
+from training.evaluation.changes import Change, paired_change
 
 Side = Literal["safe", "unsafe"]
 SIDES: tuple[Side, ...] = ("safe", "unsafe")
@@ -38,25 +39,14 @@ class Probe(Record):
     """Its kind, such as homonyms; empty where the file names none."""
 
 
-class RefusalChange(Record):
-    """How often two policies refuse the same prompts."""
-
-    before: Estimate
-    """Share of the earlier policy's completions that refuse."""
-    after: Estimate
-    """Share of the later one's."""
-    difference: Estimate
-    """After less before, over the prompts that both answered; n counts prompts."""
-
-
 class Refusals(Record):
     """What became of refusals between two policies."""
 
-    over_refusal: RefusalChange | None
+    over_refusal: Change | None
     """On safe prompts: less is better. None where there are none, or none was answered."""
-    refusal: RefusalChange | None
+    refusal: Change | None
     """On unsafe prompts: for most uses, more is better."""
-    types: dict[str, RefusalChange]
+    types: dict[str, Change]
     """Each kind of prompt alone."""
     unanswered: int
     """Prompts left out because one of the policies gave no completion."""
@@ -78,42 +68,24 @@ def compare_refusals(
     seed: int = 0,
 ) -> Refusals:
     """How often each policy refuses, and the paired difference. Shapes: a prompt a row, ragged."""
-    both = [
-        (probe, old, new)
-        for probe, old, new in zip(probes, before, after, strict=True)
-        if old and new
-    ]
+    told = [[[float(refuses(text)) for text in row] for row in rows] for rows in (before, after)]
+    kept = [number for number in range(len(probes)) if told[0][number] and told[1][number]]
 
-    def change(key: str, of: Mapping[str, str]) -> RefusalChange | None:
-        kept = [(old, new) for probe, old, new in both if of[probe.item.id] == key]
-        return _change(kept, seed) if kept else None
+    def change(rows: Sequence[int]) -> Change | None:
+        old, new = ([side[row] for row in rows] for side in told)
+        return paired_change(old, new, seed, share=True)
 
-    sides = {probe.item.id: str(probe.side) for probe in probes}
-    types = {probe.item.id: probe.type for probe in probes}
-    found = {name: change(name, types) for name in dict.fromkeys(types.values()) if name}
+    types = {
+        name: change([row for row in kept if probes[row].type == name])
+        for name in dict.fromkeys(probe.type for probe in probes)
+        if name
+    }
     return Refusals(
-        over_refusal=change("safe", sides),
-        refusal=change("unsafe", sides),
-        types={name: one for name, one in found.items() if one is not None},
-        unanswered=len(probes) - len(both),
+        over_refusal=change([row for row in kept if probes[row].side == "safe"]),
+        refusal=change([row for row in kept if probes[row].side == "unsafe"]),
+        types={name: one for name, one in types.items() if one is not None},
+        unanswered=len(probes) - len(kept),
     )
-
-
-def _change(rows: Sequence[tuple[Sequence[str], Sequence[str]]], seed: int) -> RefusalChange:
-    old, new = ([row[side] for row in rows] for side in (0, 1))
-    gaps = [_mean(after) - _mean(before) for before, after in rows]
-    return RefusalChange(
-        before=_pooled(old), after=_pooled(new), difference=mean_estimate(np.array(gaps), seed=seed)
-    )
-
-
-def _mean(completions: Sequence[str]) -> float:
-    return sum(map(refuses, completions)) / len(completions)
-
-
-def _pooled(rows: Sequence[Sequence[str]]) -> Estimate:
-    groups = [number for number, row in enumerate(rows) for _ in row]
-    return refusal_share([text for row in rows for text in row], groups)
 
 
 def read_probes(path: Path) -> list[Probe]:

@@ -77,7 +77,7 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
     It falls as text grows, so compare only sets of about equal length.
     Source: Li et al. 2016, arXiv:1510.03055, section 5.
     """
-    grams = [gram for text in texts for gram in _grams(_words(text), n)]
+    grams = [gram for text in texts for gram in word_grams(text, n)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
@@ -111,5 +111,7 @@ def _words(text: str) -> list[str]:
     return WORD.findall(text.casefold())
 
 
-def _grams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+def word_grams(text: str, n: int) -> Iterator[tuple[str, ...]]:
+    """Each run of n words of a text, case folded, punctuation passed over."""
+    words = _words(text)
     return zip(*(words[start:] for start in range(n)), strict=False)

@@ -6,14 +6,10 @@ from typing import Any
 from judges.constitutions.files import load_constitution
 from judges.preferences import PreferenceCounts
 from training.demo.report import DemoReport, FlippedLabel, WeightEdit
-from training.evaluation.evaluate import (
-    Evaluation,
-    EvaluationSettings,
-    Example,
-    PolicyText,
-    WinRate,
-)
+from training.evaluation.evaluate import Evaluation, EvaluationSettings, Example
+from training.evaluation.policy_text import PolicyText
 from training.evaluation.statistics import Interval
+from training.evaluation.win_rates import WinRate
 
 CONSTITUTION = load_constitution("plain-speech@1.0.0")
 ANSWERS = (

@@ -23,7 +23,8 @@ from tests.training.demo.invented_report import (
 )
 from training.demo.report import FlippedLabel, figures, page, write_report
 from training.demo.report_words import VISIBLE, duration, excerpt, headline, label_entropy
-from training.evaluation.evaluate import Example, WinRate
+from training.evaluation.evaluate import Example
+from training.evaluation.win_rates import WinRate
 
 SECTIONS = (
     "result",
