@@ -137,7 +137,9 @@ class Principle(Record):
         Raises: ConstitutionError when the principle has no such question.
         """
         field = {"applies": "applies_when", "rule": "rule"}.get(kind, "text")
-        content = _stated(self).get(field)
+        content = getattr(self, field)
+        if isinstance(content, Record):  # a text is stated as it stands, and asked for often
+            content = _stated(self)[field]
         if content is None:
             raise ConstitutionError(
                 f"principle {self.id!r} has no {field}, so it has no {kind!r} question"
