@@ -34,6 +34,13 @@ def test_the_promised_set_is_here() -> None:
 
 
 @EACH
+def test_an_editor_finds_the_schema(constitution: Constitution) -> None:
+    file = SHIPPED / constitution.name / f"{constitution.version}.yaml"
+    hint = file.read_text("utf-8").partition("\n")[0]
+    assert hint == "# yaml-language-server: $schema=../schema.json"
+
+
+@EACH
 def test_every_principle_has_three_golden_tests_and_says_where_it_comes_from(
     constitution: Constitution,
 ) -> None:
