@@ -21,6 +21,7 @@ from judges.audit.noise import (
 )
 from judges.audit.pairs import AuditPairs
 from judges.audit.position import OrderGap, all_flips, measure_position
+from judges.audit.rationale import measure_rationale
 from judges.audit.report import AuditReport, AuditSettings
 from judges.audit.words import split_words
 
@@ -31,10 +32,13 @@ def audit(
     settings: AuditSettings,
     rankings: Sequence[Mapping[str, Any]] | None = None,
     held_out: Mapping[str, Sequence[str]] | None = None,
+    without_rationale: Sequence[Mapping[str, Any]] | None = None,
 ) -> AuditReport:
     """The audit of some pairs. Cost: no model call; linear in words, but for sorts of them.
 
-    `rankings` are lines of the rankings file, `held_out` the prompts of other files by name.
+    `rankings` are lines of the rankings file, `held_out` the prompts of other files by name, and
+    `without_rationale` lines of the same completions judged without reasoning.
+    Raises: DataError when those share no pair with the rankings.
     """
     texts = [text for pair in zip(pairs.chosen, pairs.rejected, strict=True) for text in pair]
     words = split_words(texts)
@@ -63,6 +67,9 @@ def audit(
         expected_noise=expected_noise(pairs.p_chosen, pairs.groups),
         noise=_noise(duplicates, position, facts),
         position=position,
+        rationale=[]
+        if without_rationale is None
+        else measure_rationale(rankings or (), without_rationale, settings.seed),
         rankings=facts,
     )
     return report.model_copy(update={"findings": list_findings(report)})

@@ -24,6 +24,12 @@ def add_verbs(verbs: Verbs) -> None:
         "--rankings", type=Path, metavar="R", help="their rankings: order gaps, ties, circles"
     )
     parser.add_argument(
+        "--without-rationale",
+        type=Path,
+        metavar="R",
+        help="rankings of the same completions by the judge without reasoning: labels that turn",
+    )
+    parser.add_argument(
         "--against",
         type=Path,
         action="append",

@@ -10,7 +10,7 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")
 NOISY = 0.2
 """Share of wrong labels from which noise is worth a warning."""
 FLIPPING = 0.3
-"""Share of order flips from which a principle is worth a warning."""
+"""Share of flips, by order or by reasoning, from which a principle is worth a warning."""
 PHRASES_TOLD = 10
 
 
@@ -23,6 +23,7 @@ def list_findings(report: AuditReport) -> list[Finding]:
         *_length(report),
         *_noise(report),
         *_order(report),
+        *_rationale(report),
     ]
     return sorted(found, key=lambda one: -SEVERITIES.index(one.severity))
 
@@ -170,6 +171,17 @@ def _order(report: AuditReport) -> Iterator[Finding]:
             kind="position",
             message=f"{one.principle}: shown first gains {shown} logits, n {one.gap.n}; the order "
             f"decides {_interval(one.flips)} of {one.flips.n} pairs",
+        )
+
+
+def _rationale(report: AuditReport) -> Iterator[Finding]:
+    for one in report.rationale:
+        surer = f"{one.surer.value:+.2f} ({one.surer.low:+.2f} to {one.surer.high:+.2f})"
+        yield Finding(
+            severity="warning" if one.flips.low > FLIPPING else "info",
+            kind="rationale",
+            message=f"{one.principle}: reasoning turns {_interval(one.flips)} of {one.flips.n} "
+            f"labels round, and takes them {surer} logits further from even",
         )
 
 

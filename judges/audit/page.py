@@ -42,12 +42,14 @@ def figures(report: AuditReport) -> dict[str, str | None]:
     phrases = report.phrases[:MOST_MARKS]
     noise = [Mark(f"told by {one.source}", one.noise) for one in report.noise]
     flips = [Mark(one.principle, one.flips) for one in report.position]
+    turned = [Mark(one.principle, one.flips) for one in report.rationale]
     return {
         "style": _drawn([_mark(one) for one in style], "style", "Side with more of it chosen"),
         "phrases": _drawn([_mark(one) for one in phrases], "phrases", "Side with it chosen"),
         "length": _drawn(_bands(report), "length", "Longer side chosen"),
         "noise": _drawn(noise, "noise", "Wrong labels"),
         "position": _drawn(flips, "position", "Winner changes with the order shown"),
+        "rationale": _drawn(turned, "rationale", "Winner changes when the judge reasons"),
     }
 
 

@@ -11,6 +11,7 @@ from judges.audit.features import Kind
 from judges.audit.length import LengthReport
 from judges.audit.noise import NoiseEstimate, RankingFacts
 from judges.audit.position import OrderGap
+from judges.audit.rationale import RationaleFlips
 from judges.calibration.estimates import Estimate
 from judges.records import Record
 
@@ -117,5 +118,7 @@ class AuditReport(Record):
     """Wrong labels, from contradictions."""
     position: list[OrderGap]
     """Order gaps of each principle; empty without rankings."""
+    rationale: list[RationaleFlips]
+    """What reasoning turns round; empty without rankings made both ways."""
     rankings: RankingFacts | None
     """Ties and circles; None without rankings."""

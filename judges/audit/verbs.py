@@ -30,8 +30,10 @@ def run_audit(options: argparse.Namespace) -> int:
     )
     pairs = read_pairs(options.preferences)
     rankings = list(read_rankings(options.rankings)) if options.rankings else None
+    plain = options.without_rationale
+    without = list(read_rankings(plain)) if plain else None
     held_out = {str(path): read_prompts(path) for path in options.against}
-    report = audit(pairs, options.preferences.name, settings, rankings, held_out)
+    report = audit(pairs, options.preferences.name, settings, rankings, held_out, without)
     if options.output is not None:
         write_audit(report, options.output)
         say(f"{options.output}: written")
@@ -44,11 +46,17 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(
             f"--false-discoveries {options.false_discoveries} · use a number between 0 and 1"
         )
+    if options.without_rationale is not None and options.rankings is None:
+        raise ConfigError(
+            "--without-rationale is compared with rankings made with reasoning; name them by "
+            "--rankings"
+        )
     if options.output is None:
         return
     if options.output.suffix not in (".html", ".json"):
         raise ConfigError(f"--output {options.output} · writes a .html or a .json file")
-    for path in (options.preferences, options.rankings, *options.against):
+    read = (options.preferences, options.rankings, options.without_rationale, *options.against)
+    for path in read:
         if path is not None and path.exists():
             refuse_same(path, options.output)
 

@@ -52,6 +52,21 @@ def test_findings_are_printed_the_gravest_first(
     assert ranks == sorted(ranks)
 
 
+def test_labels_that_reasoning_turns_are_told_and_drawn(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reasoned = [ranking([[0.5, p], [1 - p, 0.5]]) | {"id": str(n)} for n, p in enumerate([0.1] * 9)]
+    plain = [ranking([[0.5, 0.6], [0.4, 0.5]]) | {"id": str(number)} for number in range(9)]
+    write(folder / "reasoned.jsonl", reasoned)
+    write(folder / "plain.jsonl", plain)
+    audit = ["audit", "--preferences", "p.jsonl", "--without-rationale", "plain.jsonl"]
+    assert main([*audit, "--rankings", "reasoned.jsonl", "--output", "audit.html"]) == 0
+    assert "warning rationale: all principles: reasoning turns 100.0 %" in capsys.readouterr().out
+    assert "Winner changes when the judge reasons" in (folder / "audit.html").read_text("utf-8")
+    assert main(audit) == 2
+    assert "name them by --rankings" in capsys.readouterr().err
+
+
 def test_the_folder_that_preferences_wrote_is_read(folder: Path) -> None:
     (folder / "made").mkdir()
     (folder / "p.jsonl").rename(folder / "made" / "train.jsonl")
