@@ -19,7 +19,7 @@ from judges.errors import DataError
 from judges.records import Record
 from training.data.messages import Messages, as_messages, short
 from training.data.pair_formats import parse_pairs, prompt_of
-from training.data.preferences import digests_of
+from training.data.preferences import digests_of, probability
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows
 from training.data.sources import DataSource
@@ -118,7 +118,9 @@ def wanted_completions(
         )
     else:
         for pair in parse_pairs(row, where, pairing, dropped):
-            yield _example(pair.prompt, pair.chosen, where)
+            p = probability(pair.p_chosen, where)
+            better = pair.rejected if p is not None and p < EVEN else pair.chosen
+            yield _example(pair.prompt, better, where)
 
 
 def good_and_bad_completions(
@@ -133,10 +135,11 @@ def good_and_bad_completions(
         yield found.model_copy(update={"good": good})
         return
     for pair in parse_pairs(row, where, pairing, dropped):
-        if pair.p_chosen == EVEN:
+        p = probability(pair.p_chosen, where)
+        if p == EVEN:
             dropped["tie"] += 1
             continue
-        chosen_is_better = pair.p_chosen is None or pair.p_chosen > EVEN
+        chosen_is_better = p is None or p > EVEN
         yield _example(pair.prompt, pair.chosen, where, chosen_is_better)
         yield _example(pair.prompt, pair.rejected, where, not chosen_is_better)
 

@@ -100,19 +100,25 @@ def _pair(raw: RawPair, labels: Labels, clamp: tuple[float, float], where: str) 
     )
 
 
-def _label(p: Any, labels: Labels, clamp: tuple[float, float], where: str) -> float:
+def _label(given: Any, labels: Labels, clamp: tuple[float, float], where: str) -> float:
+    p = probability(given, where)
+    if labels == "hard":
+        return 1.0
     if p is None:
-        if labels == "hard":
-            return 1.0
         raise DataError(
             f'{where}: no `p_chosen`, which labels = "{labels}" trains on; add it, or set '
             'labels = "hard"'
         )
+    return min(max(p, clamp[0]), clamp[1]) if labels == "clamped" else p
+
+
+def probability(p: Any, where: str) -> float | None:
+    """A row's `p_chosen`; None where it has none. Raises: DataError when it is no probability."""
+    if p is None:
+        return None
     if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1 or math.isnan(p):
         raise DataError(f"{where}: p_chosen is {short(p)}; use a probability from 0 to 1")
-    if labels == "hard":
-        return 1.0
-    return min(max(float(p), clamp[0]), clamp[1]) if labels == "clamped" else float(p)
+    return float(p)
 
 
 def _weight(weight: Any, where: str) -> float:

@@ -106,6 +106,18 @@ def test_completions_are_good_or_bad(row: dict[str, Any], expected: dict[str, bo
     assert dropped["tie"] == (not expected)
 
 
+@pytest.mark.parametrize("p", [1.7, -0.1, "0.9", True])
+def test_a_pair_with_a_label_that_is_no_probability_is_refused(p: object) -> None:
+    row = {"prompt": "q", "chosen": "A.", "rejected": "B.", "p_chosen": p}
+    for parse in (good_and_bad_completions, wanted_completions):
+        with pytest.raises(DataError, match=f"f:1: p_chosen is {p!r}; use a probability"):
+            list(parse(row, "f:1", "all", Counter()))
+
+
+def test_what_a_label_calls_worse_is_not_imitated() -> None:
+    assert wanted({"prompt": "q", "chosen": "A.", "rejected": "B.", "p_chosen": 0.2})[0][1] == "B."
+
+
 def test_a_label_that_is_no_truth_value_is_refused() -> None:
     row = {"prompt": "q", "completion": "A.", "label": "good"}
     with pytest.raises(DataError, match="label is 'good'; use true or false"):
