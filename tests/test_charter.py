@@ -77,7 +77,7 @@ def completions(count: int) -> list[dict[str, Any]]:
 def rank(*more: str) -> list[str]:
     return [
         "rank", "--constitution", "brief/1.0.0.yaml", "--input", "c.jsonl", "--output", "r.jsonl",
-        *(more or ("--judge", "fake")),
+        *more, *(() if "--judge" in more else ("--judge", "fake")),
     ]  # fmt: skip
 
 

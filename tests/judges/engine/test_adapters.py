@@ -45,6 +45,7 @@ def test_an_unfinished_run_is_named_as_such(tmp_path: Path) -> None:
         adapter_digest(tmp_path)
 
 
+@pytest.mark.slow  # loads torch
 def test_a_broken_adapter_leaves_no_merged_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
