@@ -14,6 +14,7 @@ from judges.matter import Matter
 from judges.model import Failure
 from judges.ratings import mean_rating
 from judges.records import Question, Setting, Vote
+from judges.store.database_errors import DatabaseAway
 from judges.store.vote_store import VoteStore
 
 DEAD_AFTER = 64
@@ -21,6 +22,9 @@ DEAD_AFTER = 64
 COMMIT_EVERY = 32
 """Questions between two commits, one request of many prompts: with those in flight, the most that
 a kill makes us ask again."""
+
+AWAY_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Waits before votes are put again to a database server that was away."""
 
 
 @dataclass
@@ -102,7 +106,7 @@ async def _cast(questions: Sequence[Question], matter: Matter, store: VoteStore)
         judge, form = matter.settings[setting]
         if judge is None:
             votes = [matter.rule_vote(question) for question in open_questions]
-            store.add(votes, matter.texts(open_questions))
+            await _keep(votes, matter, store)
             asked += Asked(votes={vote.question: vote for vote in votes})
             continue
         parts = [
@@ -126,8 +130,19 @@ async def _ask(
         else:
             asked.votes[question] = _vote(question, answer, judge, provenance)
     asked.new = set(asked.votes)
-    store.add(list(asked.votes.values()), matter.texts(asked.votes))
+    await _keep(list(asked.votes.values()), matter, store)
     return asked
+
+
+async def _keep(new: Sequence[Vote], matter: Matter, store: VoteStore) -> None:
+    """Commit votes, through a database server that is away for a while: they are paid for."""
+    for wait in AWAY_S:
+        try:
+            store.add(new, matter.texts([vote.question for vote in new]))
+            return
+        except DatabaseAway:
+            await asyncio.sleep(wait)
+    store.add(new, matter.texts([vote.question for vote in new]))
 
 
 def _vote(question: Question, answer: Answer | Failure, judge: Judge, provenance: str) -> Vote:

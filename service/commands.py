@@ -97,6 +97,14 @@ def _add_benchmark(verbs: Verbs) -> None:
         later("run_benchmark", HERE),
     )
     parser.add_argument("--calls", type=whole, default=24, help="comparisons by one client (24)")
+    parser.add_argument(
+        "--clients",
+        type=whole,
+        nargs="+",
+        default=[1, 16, 64],
+        metavar="N",
+        help="how many at once, each waiting for its answer (1 16 64)",
+    )
     adapters = add_verb(
         benchmark_names(verbs),
         "adapters",

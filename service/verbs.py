@@ -166,7 +166,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
     """`charter benchmark service`"""
     from service.benchmarks.serving import benchmark_service
 
-    emit(json.dumps(benchmark_service(options.calls), indent=2))
+    emit(json.dumps(benchmark_service(options.calls, options.clients), indent=2))
     return 0
 
 

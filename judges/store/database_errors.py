@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from judges.errors import DataError
@@ -39,16 +39,35 @@ _CAUSES = (
     ),
 )
 
+_AWAY = ("08", "57P01", "57P02", "57P03")
+"""How the SQLSTATEs begin of connections lost, and of a server that stops, fell or starts."""
+
+
+class DatabaseAway(DataError):
+    """A database server that cannot be reached now, and may be back in a moment."""
+
 
 @contextmanager
 def database_errors(engine: Engine) -> Iterator[None]:
-    """Whatever the driver raises inside, as a DataError that says where and what to do."""
+    """Whatever the driver raises inside, as a DataError that says where and what to do.
+
+    Raises: DatabaseAway for a server that may be back in a moment, else a plain DataError.
+    """
     try:
         yield
     except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         what, remedy = _explain(" ".join(f"{type(cause).__name__}: {cause}".split()))
-        raise DataError(f"{engine.url.render_as_string()}: {what}; {remedy}") from error
+        kind = DatabaseAway if _is_away(engine, error) else DataError
+        raise kind(f"{engine.url.render_as_string()}: {what}; {remedy}") from error
+
+
+def _is_away(engine: Engine, error: Exception) -> bool:
+    if engine.dialect.name != "postgresql" or not isinstance(error, OperationalError):
+        return False
+    # The driver's own errors, such as a refused connection, come with no SQLSTATE.
+    state = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or state is None or state.startswith(_AWAY)
 
 
 def _explain(seen: str) -> tuple[str, str]:

@@ -66,6 +66,7 @@ class LanedModel:
         self.inner, self._tracing = inner, tracing or Tracing()
         self.encoder = getattr(inner, "encoder", None)
         self.counts = Counts()
+        self._flying, self._heard_at = 0, 0.0
         self._choosing = _Queue(self._choose, prompts_per_request, requests_in_flight)
         self._completing = _Queue(self._complete, 1, completions_in_flight)
 
@@ -103,12 +104,34 @@ class LanedModel:
     async def _choose(self, options: Any, prompts: Sequence[ModelPrompt]) -> list[Any]:
         self._count(prompts)
         with self._tracing.engine("choose", len(prompts)):
-            return list(await self.inner.choose(prompts, options))
+            return await self._answers(lambda inner: inner.choose(prompts, options))
 
     async def _complete(self, drawn: Any, prompts: Sequence[ModelPrompt]) -> list[Any]:
         self._count(prompts)
         with self._tracing.engine("complete", len(prompts)):
-            return list(await self.inner.complete(prompts, drawn.sampling))
+            return await self._answers(lambda inner: inner.complete(prompts, drawn.sampling))
+
+    async def _answers(self, ask: Callable[[ChatModel], Awaitable[Sequence[Any]]]) -> list[Any]:
+        """What the model behind answers; of its successor where it was replaced meanwhile."""
+        asked = self.inner
+        if not self._flying:
+            self._heard_at = time.monotonic()
+        self._flying += 1
+        try:
+            answers = list(await ask(asked))
+        except Exception:
+            if self.inner is asked:
+                raise
+            answers = list(await ask(self.inner))
+        finally:
+            self._flying -= 1
+        if not all(isinstance(one, Failure) and one.status == "error" for one in answers):
+            self._heard_at = time.monotonic()
+        return answers
+
+    def silent_s(self) -> float:
+        """How long it has been asked something and answered nothing; infinite if not asked."""
+        return time.monotonic() - self._heard_at if self._flying else float("inf")
 
     def _count(self, prompts: Sequence[ModelPrompt]) -> None:
         self.counts.requests += 1

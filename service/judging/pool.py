@@ -24,6 +24,8 @@ WATCH_S = 15.0
 """How often each judge is asked whether it still answers."""
 MISSES = 2
 """So many times in a row without an answer, and a judge is opened anew."""
+BUSY_S = 120.0
+"""A judge that is at work and was heard so recently is busy, though a probe waits in its queue."""
 OpenJudges = Callable[[Sequence[str], AsyncExitStack], Awaitable[list[Judge]]]
 log = logging.getLogger("charter.judges")
 
@@ -131,10 +133,15 @@ class JudgePool:
 
     async def _probe(self, name: str) -> str | None:
         """Why a judge gives no answer to a question; None when it does."""
+        model = self._models[name]
         try:
             async with asyncio.timeout(PROBE_S):
-                (answer,) = await self._models[name].inner.choose([PROBE], PAIR_OPTIONS)
-        except (CharterError, TimeoutError, OSError) as error:
+                (answer,) = await model.inner.choose([PROBE], PAIR_OPTIONS)
+        except TimeoutError:
+            if model.silent_s() < BUSY_S:
+                return None
+            return f"no answer within {PROBE_S:.0f} s"
+        except (CharterError, OSError) as error:
             return f"{type(error).__name__}: {error}"
         if isinstance(answer, Failure) and answer.status == "error":
             return answer.detail or answer.reason

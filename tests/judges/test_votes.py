@@ -1,8 +1,14 @@
 """Votes are asked for once, committed as they come, and failures of transport are not stored."""
 
+import asyncio
+import os
+import signal
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from judges.ballots import ballot_of
@@ -54,6 +60,29 @@ async def test_a_question_asked_twice_at_once_is_put_once(store: VoteStore) -> N
     wanted = questions(ballot_of(of, settings_of([planted])), constitution(SHORTER))
     await cast_votes([*wanted, *wanted], Matter.of([of], constitution(SHORTER), [planted]), store)
     assert asked(planted) == len(wanted) == 2
+
+
+async def test_a_database_that_falls_meanwhile_gets_the_votes_once_it_is_back(
+    postgresql_url: str,
+) -> None:
+    of, asks = item("a", "one", "two three"), judge(latency_s=0.2)
+    with VoteStore.open(postgresql_url) as store:
+        casting = asyncio.create_task(cast(of, [asks], store))
+        await asyncio.sleep(0.1)
+        kill_a_session(postgresql_url)  # PostgreSQL ends all others, and takes none for a while
+        told, _ = await casting
+        before = asked(asks)
+        again, _ = await cast(of, [asks], store)
+    assert told.votes == again.votes and len(told.votes) == 7
+    assert asked(asks) == before == 5
+
+
+def kill_a_session(url: str) -> None:
+    with psycopg.connect(url) as victim:
+        os.kill(victim.info.backend_pid, signal.SIGKILL)
+        with suppress(psycopg.OperationalError):
+            victim.execute("SELECT 1")
+            time.sleep(0.2)
 
 
 async def test_an_engine_error_is_no_vote_but_a_refusal_is(store: VoteStore) -> None:

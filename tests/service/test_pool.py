@@ -11,6 +11,7 @@ from judges.errors import ModelError
 from judges.judge import Judge
 from judges.model import Choice, Failure, ModelPrompt
 from judges.models.fake import FakeModel, FakeSettings
+from judges.records import Message
 from service.errors import ApiError
 from service.judging import pool as pools
 from service.judging.pool import JudgePool
@@ -22,11 +23,20 @@ class Mortal(FakeModel):
     """Answers until its engine is gone."""
 
     alive = True
+    busy = False
+    """Lets everybody wait longer than a probe does."""
+    ends_with: asyncio.Event | None = None
+    """Lets all but probes wait until then, and breaks off."""
 
     async def choose(
         self, prompts: Sequence[ModelPrompt], options: tuple[str, ...]
     ) -> list[Choice | Failure]:
         """As the fake, or an engine's failure."""
+        if self.busy:
+            await asyncio.sleep(0.1)
+        if self.ends_with and prompts[0] is not pools.PROBE:
+            await self.ends_with.wait()
+            raise RuntimeError("Session is closed")
         if self.alive:
             return await super().choose(prompts, options)
         gone = Failure(status="error", reason="engine_error", detail="connection refused")
@@ -40,6 +50,7 @@ class Engines:
         self.outcomes = list(outcomes)
         self.opened: list[Mortal] = []
         self.closed = 0
+        self.closing = asyncio.Event()
 
     async def open(self, names: Sequence[str], stack: AsyncExitStack) -> list[Judge]:
         """The next outcome: a seed of the fake, or an error."""
@@ -52,6 +63,11 @@ class Engines:
 
     def _close(self) -> None:
         self.closed += 1
+        self.closing.set()
+
+
+def asked(number: int) -> ModelPrompt:
+    return ModelPrompt(messages=(Message(role="user", content=f"A or B, number {number}?"),))
 
 
 async def until(holds: Any) -> None:
@@ -107,8 +123,7 @@ async def test_a_dead_engine_is_replaced_under_those_who_use_it() -> None:
     engines.opened[0].alive = False
     assert "connection refused" in str(await pool.answers())
     await until(lambda: len(engines.opened) == 2 and engines.closed == 1)
-    prompt = ModelPrompt(messages=pools.PROBE.messages)
-    (answer,) = await judge.model.choose([prompt], AB)
+    (answer,) = await judge.model.choose([asked(0)], AB)
     assert isinstance(answer, Choice)
     assert await pool.answers() is None
     await stop(keeping, pool)
@@ -122,4 +137,40 @@ async def test_other_weights_are_never_passed_off_as_the_same_judge() -> None:
     engines.opened[0].alive = False
     await until(lambda: pool.problem is not None)
     assert "restart the service" in str(pool.problem)
+    await stop(keeping, pool)
+
+
+async def test_a_busy_judge_is_not_taken_for_dead_and_a_silent_one_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "PROBE_S", 0.01)
+    engines = Engines(0, 0)
+    pool = JudgePool(["one"], open_them=engines.open, watch_s=0.2)
+    keeping = asyncio.create_task(pool.keep_open())
+    await until(lambda: pool.problem is None)
+    (judge,) = pool.judges([])
+    engines.opened[0].busy = True
+    for number in range(5):
+        answering = asyncio.create_task(judge.model.choose([asked(number)], AB))
+        await asyncio.sleep(0)
+        assert await pool.answers() is None
+        assert isinstance((await answering)[0], Choice)
+    assert len(engines.opened) == 1
+    monkeypatch.setattr(pools, "BUSY_S", 0.0)
+    answering = asyncio.create_task(judge.model.choose([asked(9)], AB))
+    assert "no answer within" in str(await pool.answers())
+    await until(lambda: len(engines.opened) == 2)
+    await answering
+    await stop(keeping, pool)
+
+
+async def test_what_is_in_flight_is_asked_of_the_engine_that_is_new() -> None:
+    engines = Engines(0, 0)
+    pool = JudgePool(["one"], open_them=engines.open, watch_s=0.01)
+    keeping = asyncio.create_task(pool.keep_open())
+    await until(lambda: pool.problem is None)
+    (judge,) = pool.judges([])
+    engines.opened[0].alive, engines.opened[0].ends_with = False, engines.closing
+    answer = await asyncio.create_task(judge.model.choose([asked(0)], AB))
+    assert isinstance(answer[0], Choice) and len(engines.opened) == 2
     await stop(keeping, pool)
