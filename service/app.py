@@ -32,7 +32,7 @@ from service.routes import (
     training_jobs,
 )
 from service.settings import Settings
-from service.storage.database import open_service_database, service_url, votes_url
+from service.storage.database import CACHE_MIB, open_service_database, service_url, votes_url
 from service.tracing import Tracing, open_tracing
 from service.training_jobs.beside import train_beside
 
@@ -162,7 +162,7 @@ FAILURES: dict[int | str, str] = {
 def open_service(settings: Settings, tracing: Tracing) -> Service:
     """All that a running service holds, its stores open."""
     metrics = Metrics()
-    votes = VoteStore.open(votes_url(settings))
+    votes = VoteStore.open(votes_url(settings), CACHE_MIB)
     database = open_service_database(service_url(settings))
     loop = JudgingLoop()
     pool = JudgePool(settings.judges, tracing)

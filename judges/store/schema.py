@@ -45,6 +45,8 @@ SCHEMA_VERSION = 2
 PARTITIONS = 16
 """Hash partitions of the votes on PostgreSQL; a table of 10^8 votes stays at 10^7 in each."""
 PAGE_BYTES = 8192
+CACHE_MIB = 64
+"""What a connection to an SQLite file may keep of it in memory: for reading millions of votes."""
 CREATION_LOCK = 0x63686172746572
 """PostgreSQL advisory lock under which the tables are created: `charter` in ASCII."""
 
@@ -124,13 +126,13 @@ def _not_a_url(named: str) -> str:
     )
 
 
-def open_database(url: URL) -> Engine:
+def open_database(url: URL, cache_mib: int = CACHE_MIB) -> Engine:
     """An engine on a database that holds charter's tables, created if it held nothing.
 
     Raises: ConfigError without a PostgreSQL driver; DataError when the database cannot be reached
     or written, holds something else, or was written by a newer charter.
     """
-    engine = connect_database(url)
+    engine = connect_database(url, cache_mib)
     try:
         with database_errors(engine):
             _ensure_tables(engine)
@@ -140,16 +142,17 @@ def open_database(url: URL) -> Engine:
     return engine
 
 
-def connect_database(url: URL) -> Engine:
+def connect_database(url: URL, cache_mib: int = CACHE_MIB) -> Engine:
     """An engine on a database, whatever it holds; transactions that write say so by `writing`.
 
+    Memory: on SQLite, up to `cache_mib` for each connection, and a connection for each thread.
     Raises: ConfigError without a PostgreSQL driver; DataError for a folder that cannot be made.
     """
     is_file = url.get_backend_name() == "sqlite"
-    return _sqlite_engine(url) if is_file else _postgresql_engine(url)
+    return _sqlite_engine(url, cache_mib) if is_file else _postgresql_engine(url)
 
 
-def _sqlite_engine(url: URL) -> Engine:
+def _sqlite_engine(url: URL, cache_mib: int) -> Engine:
     path = Path(str(url.database))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +168,8 @@ def _sqlite_engine(url: URL) -> Engine:
     def _connected(connection: Any, _record: Any) -> None:
         # We begin transactions ourselves: sqlite3 begins them late, and never before a read.
         connection.isolation_level = None
-        for pragma in ("synchronous=FULL", "secure_delete=ON", "cache_size=-65536"):
+        cache = f"cache_size=-{cache_mib * 1024}"
+        for pragma in ("synchronous=FULL", "secure_delete=ON", cache):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -20,7 +20,15 @@ from judges.errors import DataError
 from judges.records import Question, Vote
 from judges.store.columns import VoteColumns, read_columns
 from judges.store.database_errors import database_errors
-from judges.store.schema import LIST, NO_TEXT, database_url, open_database, votes, writing
+from judges.store.schema import (
+    CACHE_MIB,
+    LIST,
+    NO_TEXT,
+    database_url,
+    open_database,
+    votes,
+    writing,
+)
 from judges.store.texts import bodies_of, chunks, encode, intern, known_ids
 
 Key = tuple[int, int, int, int, int, int]
@@ -34,12 +42,14 @@ class VoteStore:
         self.engine = engine
 
     @classmethod
-    def open(cls, url: str | None = None) -> Self:
+    def open(cls, url: str | None = None, cache_mib: int = CACHE_MIB) -> Self:
         """The store at a URL, else at `CHARTER_DATABASE_URL`, else in `CHARTER_HOME`; made if new.
+
+        Memory: `cache_mib` for each thread's connection to an SQLite file.
 
         Raises: ConfigError for an unusable URL; DataError when the database cannot be used.
         """
-        return cls(open_database(database_url(url)))
+        return cls(open_database(database_url(url), cache_mib))
 
     def close(self) -> None:
         """Close every connection."""

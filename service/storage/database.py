@@ -13,6 +13,9 @@ from judges.store.schema import connect_database, database_url
 from service.settings import Settings
 from service.storage.migrate import migrate
 
+CACHE_MIB = 8
+"""A service's threads have a connection each: its memory stays the same however long it runs."""
+
 
 def service_url(settings: Settings) -> URL:
     """Where the service's tables lie: as set; else in the votes' PostgreSQL, or a file beside.
@@ -41,7 +44,7 @@ def open_service_database(url: URL) -> Engine:
 
     Raises: ConfigError without a driver; DataError when the database cannot be used.
     """
-    engine = connect_database(url)
+    engine = connect_database(url, CACHE_MIB)
     try:
         migrate(engine)
     except BaseException:
