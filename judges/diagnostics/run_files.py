@@ -14,7 +14,11 @@ from judges.calibration.estimates import IntArray, group_numbers
 from judges.errors import DataError
 from judges.jsonl import parse_line, read_lines
 from judges.ranking_files import ballot_in
+from judges.suggest import did_you_mean
 from judges.tally import Ballot
+
+USUAL_SLICE = "subset"
+"""What parts the data where it is there; another column is asked for, so it must be."""
 
 
 class _Line(msgspec.Struct):
@@ -64,9 +68,10 @@ class Run:
                 place = next(wanted, None)
 
 
-def read_run(path: Path, slice_column: str = "subset") -> Run:
+def read_run(path: Path, slice_column: str = USUAL_SLICE) -> Run:
     """Where the votes of every ranking lie. Raises: DataError naming file and line."""
     ballots, slices, near = [], [], []
+    columns: set[str] = set()
     for number, line in read_lines(path):
         where = f"{path}:{number}"
         try:
@@ -82,12 +87,17 @@ def read_run(path: Path, slice_column: str = "subset") -> Run:
                 "`charter rank`"
             )
         ballots.append(ballot)
+        columns |= found.metadata.keys()
         part = found.metadata.get(slice_column)
         slices.append("" if part is None else str(part))
         gaps = [abs(p - 0.5) for i, row in enumerate(found.p) for p in row[:i] if p is not None]
         near.append(min(gaps, default=float("nan")))
     if not ballots:
         raise DataError(f"{path}: no line in it; rank some prompts with `charter rank`")
+    if slice_column != USUAL_SLICE and slice_column not in columns:
+        known = ", ".join(sorted(columns)) or "none"
+        hint = did_you_mean(slice_column, columns) or f"; metadata in it: {known}"
+        raise DataError(f"{path}: no line has metadata {slice_column!r}{hint}")
     return Run(path, tuple(ballots), tuple(slices), np.array(near), tuple(range(len(ballots))))
 
 

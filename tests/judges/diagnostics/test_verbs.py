@@ -86,6 +86,13 @@ def test_impact_says_flips_and_what_an_edit_costs(
     assert "planted: 240 votes to cast, 0 stored already" in told
 
 
+def test_a_slice_that_no_line_has_is_refused(flags: list[str], tmp_path: Path) -> None:
+    under = _constitution(tmp_path, "a", 2.0)
+    options = _options("diagnose", "--constitution", under, *flags, "--slice", "subsett")
+    with pytest.raises(DataError, match="no line has metadata 'subsett'"):
+        run_diagnose(options)
+
+
 def test_an_output_that_is_no_page_is_refused(flags: list[str], tmp_path: Path) -> None:
     under = _constitution(tmp_path, "a", 2.0)
     options = _options("diagnose", "--constitution", under, *flags)
