@@ -56,8 +56,9 @@ def parse_line(line: bytes, where: str) -> dict[str, Any]:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        column = min(error.pos, len(error.doc.rstrip())) + 1
         raise DataError(
-            f"{where}: not JSON at column {error.colno}: {error.msg}; "
+            f"{where}: not JSON at column {column}: {error.msg}; "
             "each line must be one complete JSON object"
         ) from None
     if not isinstance(value, dict):

@@ -192,7 +192,10 @@ async def rank_file(
 
 
 def _say_losses(journal: Journal) -> None:
-    """Say what went wrong most often, and which judges left."""
+    """Say why items are unscored, what went wrong most often, and which judges left."""
+    reasons = Counter(str(row["reason"]) for row in journal.rows() if row["status"] == "unscored")
+    if reasons:
+        say("unscored: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()))
     details = Counter(row["detail"] for row in journal.rows() if "detail" in row)
     for detail, count in details.most_common(1):
         say(f"{count} items are not done: {detail}; run again to ask for these only")

@@ -8,6 +8,13 @@ from judges.commands import Verbs, add_verb, later, no_verb, not_negative, whole
 HERE = "service.verbs"
 
 
+def port(text: str) -> int:
+    """A port's number, as argparse reads it."""
+    if not 0 <= (value := int(text)) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; use 1 to 65535, or 0 for any")
+    return value
+
+
 def add_verbs(verbs: Verbs) -> None:
     """Add serve, worker and keys to the command line."""
     _add_serve(verbs)
@@ -21,7 +28,7 @@ def _add_serve(verbs: Verbs) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (127.0.0.1; others need keys)"
     )
-    parser.add_argument("--port", type=int, default=8000, help="port, 0 for any (8000)")
+    parser.add_argument("--port", type=port, default=8000, help="port, 0 for any (8000)")
     parser.add_argument(
         "--judge",
         action="append",

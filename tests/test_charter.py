@@ -176,6 +176,7 @@ def test_every_verb_has_help_for_each_flag(
             "0.7 is not between 0 and 0.5",
             id="a margin no p can have",
         ),
+        pytest.param(["serve", "--port", "99999"], "99999 is no port", id="no port"),
         pytest.param(rank("--pairs", "rings"), "(did you mean 'ring'?)", id="a choice mistyped"),
     ],
 )
@@ -275,7 +276,8 @@ def test_reweighing_an_edit_turns_the_labels(work: Path) -> None:
 @pytest.mark.usefixtures("work")
 def test_more_unscored_than_allowed_exits_with_3(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(rank("--judge", "bad")) == 3
-    assert "10 of 10 items are not scored" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "10 of 10 items are not scored" in told and "unscored: 10 refused" in told
     assert {(line["status"], line["reason"]) for line in rows("r.jsonl")} == {
         ("unscored", "refused")
     }

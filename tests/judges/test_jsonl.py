@@ -60,7 +60,7 @@ def test_blank_lines_are_passed_over_and_numbers_stay_true(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        pytest.param(b'{"a": 1', r":2: not JSON at column \d+: .*complete JSON object", id="torn"),
+        pytest.param(b'{"a": 1', r":2: not JSON at column 8: .*complete JSON object", id="torn"),
         pytest.param(b"{'a': 1}", r":2: not JSON at column 2", id="single quotes"),
         pytest.param(b"[1, 2]", r":2: a list, not a JSON object", id="a list"),
         pytest.param(b'"text"', r":2: a str, not a JSON object", id="a bare string"),
