@@ -42,8 +42,11 @@ def trainer_options(recipe: RunRecipe, hardware: Hardware) -> dict[str, Any]:
         "seed": recipe.seed,
         "use_cpu": hardware.device == "cpu",
     }
-    if "max_length" in config_fields(recipe.CONFIG):
+    fields = config_fields(recipe.CONFIG)
+    if "max_length" in fields:
         given["max_length"] = recipe.max_length
+    if "run_name" in fields:
+        given.setdefault("run_name", recipe.output.name)
     return given
 
 

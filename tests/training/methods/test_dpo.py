@@ -55,6 +55,18 @@ def test_loss_falls_and_margin_grows(recipe: DpoRecipe) -> None:
     assert (summary.steps, summary.rows, summary.last_loss) == (6, 16, lines[-1]["loss"])
 
 
+def test_metrics_are_reported_live_where_the_recipe_says(recipe: DpoRecipe) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    reported = change(recipe, report_to=("tensorboard",), trainer={"max_steps": 3})
+    train_dpo(reported, message=silent)
+    (events,) = recipe.output.rglob("*tfevents*")
+    told = EventAccumulator(str(events)).Reload()
+    losses = [event.value for event in told.Scalars("train/loss")]
+    assert losses == pytest.approx([line["loss"] for line in metrics(recipe)])
+    assert "train/rewards/margins" in told.Tags()["scalars"]
+
+
 def test_run_folder_is_an_adapter_that_names_its_base_as_given(
     recipe: DpoRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
