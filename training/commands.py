@@ -107,6 +107,12 @@ def _add_evaluate(verbs: Verbs) -> None:
     parser.add_argument("--max-tokens", type=int, default=256, help="longest completion (256)")
     parser.add_argument("--seed", type=int, default=0, help="draws samples and bootstrap (0)")
     parser.add_argument("--report", type=Path, metavar="HTML", help="one page with plots to write")
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FOLDER",
+        help="keep all answers here; killed, the same command goes on from them",
+    )
     _add_losses(parser)
     add_judge_flags(parser)
 

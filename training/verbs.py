@@ -66,6 +66,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
                 return await evaluate(
                     options.policy, options.against, constitution, prompts, judges, store,
                     settings, report, probes=probes, questions=questions,
+                    answers=options.answers,
                 )  # fmt: skip
 
     with VoteStore.open(options.store) as store:

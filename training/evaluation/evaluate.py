@@ -9,23 +9,25 @@ may have lost meanwhile is measured beside: refusals where none is due, variety,
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from judges.ballots import ballot_of
 from judges.constitutions.constitution import Constitution
 from judges.judge import Judge, settings_of
-from judges.model import ChatModel, Completion, Failure, ModelPrompt, Sampling
-from judges.models.openai import OpenAIModel
+from judges.model import ChatModel, Sampling
 from judges.policies import open_policy
 from judges.rank import Progress, rank
-from judges.records import CompletionText, Item, Probability, Record
+from judges.records import Item, Probability, Record
 from judges.reweigh import rankings
 from judges.store.vote_store import VoteStore
+from training.evaluation.answers import Answers, Drawn
 from training.evaluation.capability import Capability, Question, as_reader, compare_capability
+from training.evaluation.distance import kl_divergence
 from training.evaluation.harness import Benchmark
 from training.evaluation.policy_text import Diversity, PolicyText, compare_diversity, look_at_text
 from training.evaluation.refusals import Probe, Refusals, compare_refusals
-from training.evaluation.statistics import Interval, mean_interval
+from training.evaluation.statistics import Interval
 from training.evaluation.win_rates import NOISE, Pairs, WinRate, win_rate
 
 
@@ -115,8 +117,11 @@ async def evaluate(
     *,
     probes: Sequence[Probe] = (),
     questions: Sequence[Question] = (),
+    answers: Path | None = None,
 ) -> Evaluation:
     """Sample from both policies, judge every pair in both orders, and measure.
+
+    `answers` is a folder that keeps what both say, so that a second run draws only the rest.
 
     Cost: three sets of `samples` completions a prompt, twice that many pairs judged, and for the
     KL divergence one more set, read twice; `samples` completions a probe of each policy; each
@@ -127,13 +132,16 @@ async def evaluate(
         base = await open_policy(against, stack)
         tuned = await open_policy(policy, stack)
         readers = [as_reader(base, "--against"), as_reader(tuned, "--policy")] if questions else []
+        kept, seed = Answers(answers), settings.seed
         won, lost, other = await asyncio.gather(
-            _draw(tuned, prompts, settings, settings.seed),
-            _draw(base, prompts, settings, settings.seed + 1),
-            _draw(base, prompts, settings, settings.seed + 2),
+            kept.draw("policy", tuned, prompts, _sampling(settings, seed)),
+            kept.draw("against", base, prompts, _sampling(settings, seed + 1)),
+            kept.draw("against-itself", base, prompts, _sampling(settings, seed + 2)),
         )
-        refusals = await _refusals(base, tuned, probes, settings)
-        kl = await _kl(tuned, base, prompts, settings)
+        refusals = await _refusals(base, tuned, probes, settings, kept)
+        kl = await kl_divergence(
+            tuned, base, prompts, settings.kl_samples, _sampling(settings, seed)
+        )
         capability = (
             await compare_capability(readers[0], readers[1], questions, settings.seed)
             if readers
@@ -171,36 +179,29 @@ async def evaluate(
     )
 
 
-Drawn = list[tuple[CompletionText, ...]]
-
-
-async def _draw(
-    model: ChatModel, prompts: Sequence[Item], settings: EvaluationSettings, seed: int
-) -> Drawn:
-    sampling = Sampling(
+def _sampling(settings: EvaluationSettings, seed: int) -> Sampling:
+    return Sampling(
         n=settings.samples,
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         seed=seed,
     )
-    answers = await model.complete([ModelPrompt(messages=p.prompt) for p in prompts], sampling)
-    return [
-        ()
-        if isinstance(answer, Failure)
-        else tuple(CompletionText(text=c.text, finish_reason=c.finish_reason) for c in answer)
-        for answer in answers
-    ]
 
 
 async def _refusals(
-    base: ChatModel, tuned: ChatModel, probes: Sequence[Probe], settings: EvaluationSettings
+    base: ChatModel,
+    tuned: ChatModel,
+    probes: Sequence[Probe],
+    settings: EvaluationSettings,
+    kept: Answers,
 ) -> Refusals | None:
     """How often each policy refuses the probes; both draw with the same seed."""
     if not probes:
         return None
-    items = [probe.item for probe in probes]
+    items, sampling = [probe.item for probe in probes], _sampling(settings, settings.seed)
     before, after = await asyncio.gather(
-        *(_draw(model, items, settings, settings.seed) for model in (base, tuned))
+        kept.draw("refusals-against", base, items, sampling),
+        kept.draw("refusals-policy", tuned, items, sampling),
     )
     texts = [[[one.text for one in row] for row in side] for side in (before, after)]
     return compare_refusals(probes, texts[0], texts[1], settings.seed)
@@ -264,42 +265,3 @@ def _examples(
         for prompt, ours, theirs in zip(prompts, won, lost, strict=True)
         if ours and theirs
     )[:12]
-
-
-async def _kl(
-    policy: ChatModel, base: ChatModel, prompts: Sequence[Item], settings: EvaluationSettings
-) -> Interval | None:
-    """KL(policy || base) in nats a completion, by the log-ratio on samples at temperature 1."""
-    if not isinstance(base, OpenAIModel) or base.encoder is None or settings.kl_samples == 0:
-        return None
-    asked = [ModelPrompt(messages=prompt.prompt) for prompt in prompts]
-    sampling = Sampling(
-        n=settings.kl_samples,
-        max_tokens=settings.max_tokens,
-        temperature=1.0,
-        seed=settings.seed,
-        logprobs=True,
-    )
-    answers = await policy.complete(asked, sampling)
-    drawn: list[tuple[str, list[int], Completion]] = [
-        (str(row), base.encoder.encode(prompt), completion)
-        for row, (prompt, answer) in enumerate(zip(asked, answers, strict=True))
-        if not isinstance(answer, Failure)
-        for completion in answer
-        if completion.token_ids
-    ]
-    scored = await base.prompt_logprobs(
-        [ids + list(completion.token_ids) for _, ids, completion in drawn],
-        [len(ids) for _, ids, _ in drawn],
-    )
-    ratios = [
-        sum(completion.logprobs) - sum(reference)
-        for (_, _, completion), reference in zip(drawn, scored, strict=True)
-        if not isinstance(reference, Failure)
-    ]
-    rows = [
-        row
-        for (row, _, _), reference in zip(drawn, scored, strict=True)
-        if not isinstance(reference, Failure)
-    ]
-    return mean_interval(ratios, rows, seed=settings.seed) if ratios else None

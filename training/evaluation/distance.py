@@ -1,0 +1,45 @@
+"""How far a policy has moved from another."""
+
+from collections.abc import Sequence
+
+from judges.model import ChatModel, Completion, Failure, ModelPrompt, Sampling
+from judges.models.openai import OpenAIModel
+from judges.records import Item
+from training.evaluation.statistics import Interval, mean_interval
+
+
+async def kl_divergence(
+    policy: ChatModel, base: ChatModel, prompts: Sequence[Item], samples: int, sampling: Sampling
+) -> Interval | None:
+    """KL(policy || base) in nats a completion, by the log-ratio on samples at temperature 1.
+
+    None where the base's server does not take token ids, or without samples.
+    Cost: `samples` completions a prompt, read once by the base.
+    """
+    if not isinstance(base, OpenAIModel) or base.encoder is None or samples == 0:
+        return None
+    asked = [ModelPrompt(messages=prompt.prompt) for prompt in prompts]
+    as_it_is = sampling.model_copy(update={"n": samples, "temperature": 1.0, "logprobs": True})
+    answers = await policy.complete(asked, as_it_is)
+    drawn: list[tuple[str, list[int], Completion]] = [
+        (str(row), base.encoder.encode(prompt), completion)
+        for row, (prompt, answer) in enumerate(zip(asked, answers, strict=True))
+        if not isinstance(answer, Failure)
+        for completion in answer
+        if completion.token_ids
+    ]
+    scored = await base.prompt_logprobs(
+        [ids + list(completion.token_ids) for _, ids, completion in drawn],
+        [len(ids) for _, ids, _ in drawn],
+    )
+    ratios = [
+        sum(completion.logprobs) - sum(reference)
+        for (_, _, completion), reference in zip(drawn, scored, strict=True)
+        if not isinstance(reference, Failure)
+    ]
+    rows = [
+        row
+        for (row, _, _), reference in zip(drawn, scored, strict=True)
+        if not isinstance(reference, Failure)
+    ]
+    return mean_interval(ratios, rows, seed=sampling.seed or 0) if ratios else None
