@@ -1,7 +1,7 @@
 """A judge: a model, what it is shown, how it thinks before it votes, and its settings' digests."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -16,7 +16,7 @@ from judges.model import ChatModel
 from judges.precedents import Precedents
 from judges.ratings import RATING_OPTIONS, rating_form
 from judges.records import Kind, Probability, Record, Setting
-from judges.tally import Settings
+from judges.tally import FamilySettings, Settings
 
 RULE_SETTING = Setting(kind="rule", options=(), template="", judge=RULES_FINGERPRINT)
 
@@ -63,7 +63,14 @@ class Judge:
     """What turns its raw logits into calibrated ones, when votes are tallied."""
     clamp: Probability | None = None
     """Its probabilities are held within [1 - clamp, clamp]; 0.6 in Bai et al. 2022, section 4.3."""
+    families: tuple[tuple[str, ChatModel], ...] = ()
+    """Models that vote on pairs in its model's place, each under one family of principles."""
     _settings: dict[tuple[Kind, int], Setting] = field(default_factory=dict, compare=False)
+
+    def under(self, family: str | None) -> "Judge":
+        """Who answers under a family's principles: the same judge, with its model for them."""
+        model = dict(self.families).get(family or "")
+        return replace(self, model=model, families=(), _settings={}) if model else self
 
     @property
     def adjustment(self) -> Adjustment | None:
@@ -145,6 +152,19 @@ def settings_of(judges: Sequence[Judge], method: Method | None = None, size: int
         samples=method.samples or usual,
         adjustments=adjustments if any(adjustments) else (),
         panel=method.stacker.digest if method.stacker else method.panel,
+        families=_families(judges) if method.kind == "pair" else (),
+    )
+
+
+def _families(judges: Sequence[Judge]) -> tuple[FamilySettings, ...]:
+    """How families are put to the judges, where some judge has a model for them."""
+    known = sorted({family for judge in judges for family, _ in judge.families})
+    return tuple(
+        FamilySettings(
+            family=family,
+            pair=tuple(judge.under(family).setting("pair").digest for judge in judges),
+        )
+        for family in known
     )
 
 

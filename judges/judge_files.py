@@ -13,11 +13,13 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from judges.adapters.shipped import EMBEDDED, FOLDER, adapters_by_default
 from judges.budget import Prices
 from judges.calibration.scaling import read_calibration
 from judges.errors import ConfigError
@@ -32,6 +34,8 @@ from judges.rewards.judge import open_reward_model
 from judges.suggest import did_you_mean
 
 JUDGES_FILE = "judges.toml"
+OWN = ("auto", "token_ids")
+"""Transports of an engine that charter starts itself."""
 
 
 class JudgeDefinition(Record):
@@ -72,6 +76,10 @@ class JudgeDefinition(Record):
     """Hold probabilities within [1 - clamp, clamp]; Bai et al. 2022 use 0.6 after reasoning."""
     price: Prices | None = None
     """A table of what a million tokens cost: `prompt`, `cached`, `completion`."""
+    adapters: dict[str, Path] | None = None
+    """A table of adapters that vote on pairs in the model's place: a family of principles, and the
+    folder of the adapter trained for it. The embedded model has those that ship, and none when
+    this is `{}`."""
     fake: FakeSettings | None = None
     """What is planted, with `transport = "fake"`."""
 
@@ -114,6 +122,11 @@ def _parse(path: Path, name: str, table: Any) -> JudgeDefinition:
         raise ConfigError(f"{path}: [{name}]: {first_problem(error)}") from None
     _check_sampled(f"{path}: [{name}]", definition)
     _check_reward(f"{path}: [{name}]", definition)
+    if definition.adapters and (definition.url or definition.transport not in OWN):
+        raise ConfigError(
+            f"{path}: [{name}]: adapters are loaded into charter's own engine only; remove url and "
+            "transport, or name the adapter as a model of that server in a table of its own"
+        )
     return definition
 
 
@@ -169,12 +182,41 @@ async def open_judges(names: Sequence[str], stack: AsyncExitStack) -> list[Judge
     """Connect to the named judges, starting vLLM where one has no url; closed with the stack."""
     judges = []
     for name, definition in find_judges(names or ["default"]):
+        families = await _families(definition, stack)
         model = await _open(definition, stack)
         stack.push_async_callback(model.close)
         if isinstance(model, OpenAIModel):
             await model.connect()
-        judges.append(_judge(name, model, definition))
+        judges.append(replace(_judge(name, model, definition), families=families))
     return judges
+
+
+def adapters_of(definition: JudgeDefinition, folder: Path = FOLDER) -> Mapping[str, Path]:
+    """The adapters that vote in a model's place, by family: those named, else those that ship.
+
+    Those that ship are of the embedded model, and trained on plain questions.
+    """
+    if definition.adapters is not None:
+        return definition.adapters
+    own = definition.url is None and definition.transport in OWN
+    aided = definition.reasoning or definition.criteria or definition.reference
+    if not own or aided or definition.precedents or definition.model not in (None, EMBEDDED):
+        return {}
+    return adapters_by_default(folder)
+
+
+async def _families(
+    definition: JudgeDefinition, stack: AsyncExitStack
+) -> tuple[tuple[str, ChatModel], ...]:
+    """Each family's adapter, whose engine starts when it is first asked."""
+    from judges.policies import adapter_on_demand
+
+    found: list[tuple[str, ChatModel]] = []
+    for family, folder in sorted(adapters_of(definition).items()):
+        model = await adapter_on_demand(folder)
+        stack.push_async_callback(model.close)
+        found.append((family, model))
+    return tuple(found)
 
 
 def _judge(name: str, model: ChatModel, definition: JudgeDefinition) -> Judge:
@@ -210,6 +252,7 @@ async def _open(definition: JudgeDefinition, stack: AsyncExitStack) -> ChatModel
         tokenizer=definition.tokenizer,
         transport=definition.transport,
         api_key_variable=definition.api_key_variable,
+        adapters=bool(adapters_of(definition)),
     )
 
 

@@ -143,7 +143,9 @@ def lacking_once(
         for row in (row for row in repeated if lacking.votes_RTJ[row, t].any()):
             settings = ballots[row].settings
             judges = {"applies": settings.applies, "rule": (settings.rule,)}
-            place = {s: j for j, s in enumerate(judges.get(topic.kind, settings.pair))}
+            place = {
+                s: j for j, s in enumerate(judges.get(topic.kind, settings.of(topic.principle)))
+            }
             for question in questions(ballots[row], under, pairs[row]):
                 if question.principle == topic.digest:
                     asked[question] = place[question.setting]
@@ -242,21 +244,18 @@ class _Count:
     def stored(self, topic: Topic) -> Integers:
         """Votes of each judge on a topic that the store holds, or of code. (J, R)"""
         settings, table, digest = self.shape.settings, self.table, topic.digest
-        filled_N = self.shape.filled
+        filled_N, pair = self.shape.filled, settings.of(topic.principle)
         if topic.kind == "applies":
             found = [table.stored_on_prompts(one, digest) for one in settings.applies]
         elif topic.kind == "rule":
             found = [table.stored_on_completions(settings.rule, digest)[:, filled_N].sum(1)]
         elif topic.kind == "list":
-            found = [self._stored_of_groups(one, digest) for one in settings.pair]
+            found = [self._stored_of_groups(one, digest) for one in pair]
         elif topic.kind == "pair":
             i, j = np.array(self.shape.shown, int).reshape(-1, 2).T
-            found = [table.stored_on_pairs(one, digest)[:, i, j].sum(1) for one in settings.pair]
+            found = [table.stored_on_pairs(one, digest)[:, i, j].sum(1) for one in pair]
         else:
-            found = [
-                table.stored_on_completions(one, digest)[:, filled_N].sum(1)
-                for one in settings.pair
-            ]
+            found = [table.stored_on_completions(one, digest)[:, filled_N].sum(1) for one in pair]
         return np.array(found, np.int64).reshape(-1, len(self.ballots))
 
     def _stored_of_groups(self, setting: str, digest: str) -> Integers:

@@ -58,6 +58,9 @@ class Matter:
             asked = [judge.setting(kind, size) for size in sizes]
             for setting in (*asked, judge.setting("applies")):
                 settings[setting.digest] = (judge, setting)
+            for family in (family for family, _ in judge.families if kind == "pair"):
+                one = judge.under(family)
+                settings[one.setting(kind).digest] = (one, one.setting(kind))
         return cls(
             items={text_digest(item.conversation_text): item for item in items},
             completions={text_digest(c.text): c.text for item in items for c in item.completions},

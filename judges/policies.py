@@ -11,17 +11,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Literal
 
+from judges.adapters.shipped import EMBEDDED
 from judges.engine.adapters import adapter_digest, adapter_fingerprint, merged_model
 from judges.engine.command import engine_build
 from judges.engine.embedded import embedded_model, weights_digest
 from judges.engine.lease import EngineSpec, acquire
 from judges.errors import ConfigError, ModelError
-from judges.model import ChatModel
+from judges.model import Capabilities, ChatModel
 from judges.models.fake import FakeModel
+from judges.models.on_demand import OnDemandModel
 from judges.models.openai import OpenAIModel
 from judges.progress import say
 
-EMBEDDED = "embedded"
 FAKE = "fake"
 Transport = Literal["auto", "token_ids", "chat_logprobs"]
 
@@ -35,14 +36,17 @@ async def open_model(
     tokenizer: Path | None = None,
     transport: Transport = "auto",
     api_key_variable: str | None = None,
+    adapters: bool = False,
 ) -> ChatModel:
     """The model at an address, or on charter's own engine; the stack releases it.
+
+    `adapters`: some will be opened beside it, which a GPU's engine then serves too.
 
     Cost: without an address, up to a minute or two for an engine that is not running yet.
     Raises: ConfigError, ModelError.
     """
     if url is None:
-        return await _on_own_engine(model, stack)
+        return await _on_own_engine(model, stack, adapters)
     return OpenAIModel(
         url,
         model,
@@ -93,11 +97,29 @@ def engine_for(model: str | None, adapter: bool = False) -> EngineSpec:
     return EngineSpec(model=model_folder(model), adapters=adapter, max_adapter_rank=64)
 
 
-async def _on_own_engine(model: str | None, stack: AsyncExitStack) -> OpenAIModel:
+async def adapter_on_demand(adapter: Path) -> OnDemandModel:
+    """An adapter on its base, whose engine starts with the first question put to it.
+
+    Raises: ModelError when the adapter or its base is not whole.
+    """
+    base = await asyncio.to_thread(model_folder, _base_of(adapter))
+    known = Capabilities(
+        transport="token_ids",
+        fingerprint=await asyncio.to_thread(adapter_fingerprint, base, adapter),
+        max_tokens=engine_for(str(base)).max_model_len,
+        provenance="not started",
+    )
+    return OnDemandModel(known, lambda stack: _adapter(adapter, stack))
+
+
+async def _on_own_engine(
+    model: str | None, stack: AsyncExitStack, adapters: bool = False
+) -> OpenAIModel:
     """A model, or an adapter with its base, on charter's own engine."""
     if model and (Path(model) / "adapter_config.json").exists():
         return await _adapter(Path(model), stack)
-    spec = await asyncio.to_thread(engine_for, model)
+    shared = adapters and engine_build() == "gpu"
+    spec = await asyncio.to_thread(engine_for, model, shared)
     digest = await asyncio.to_thread(weights_digest, spec.model)
     return await _supervised(spec, f"weights:{digest}", stack)
 

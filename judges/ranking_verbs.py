@@ -163,7 +163,7 @@ async def rank_file(
         ballot = ballot_maker(judges, constitution, method)
         ballots = {item.id: ballot(item) for item in items}
         names = [judge.name for judge in judges]
-        settings = next((made.settings.pair for made in ballots.values()), ())
+        settings = next((made.settings.under(constitution) for made in ballots.values()), ())
         mark = check_card(names, settings, constitution, file=card, require=require_card)
         carded = mark.model_dump(mode="json")
 

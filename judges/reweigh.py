@@ -160,7 +160,7 @@ def _digests(ballot: Ballot, constitution: Constitution) -> dict[str, Any]:
         changes.append(ballot.settings.panel)
     return {
         "constitution": constitution.digest,
-        "judge": "+".join(ballot.settings.pair),
+        "judge": "+".join(ballot.settings.under(constitution)),
         "calibration": "+".join(changes) or None,
     }
 
@@ -198,7 +198,7 @@ def questions(
                 digest = principle.question_digest("rule")
                 asked[_question(ballot, ballot.settings.rule, digest, index)] = None
             continue
-        for setting in ballot.settings.pair:
+        for setting in ballot.settings.of(principle):
             digest = principle.question_digest(ballot.settings.kind)
             asked |= dict.fromkeys(_about_text(ballot, setting, digest, wanted))
     return list(asked)

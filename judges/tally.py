@@ -21,6 +21,15 @@ RATING_LOGIT = 1.0
 """Log-odds that one point of rating, of ten, is worth."""
 
 
+class FamilySettings(Record):
+    """How a family of principles is put to each judge, where judges have an adapter for it."""
+
+    family: str
+    """The `family` of the principles."""
+    pair: tuple[str, ...]
+    """In place of `Settings.pair`, in the same order."""
+
+
 class Settings(Record):
     """Digests of the settings whose votes make a ranking; several judges are a panel."""
 
@@ -38,6 +47,18 @@ class Settings(Record):
     """For each judge, the digest of what is done to its logits; none: nothing is."""
     panel: str = "mean"
     """How judges are combined: `mean` of logits, `majority`, or the digest of fitted weights."""
+    families: tuple[FamilySettings, ...] = ()
+    """Families whose principles are put to judges otherwise, each once."""
+
+    def of(self, principle: Principle) -> tuple[str, ...]:
+        """How one principle's text is put to each judge."""
+        named = (one.pair for one in self.families if one.family == principle.family)
+        return next(named, self.pair)
+
+    def under(self, constitution: Constitution) -> tuple[str, ...]:
+        """Every way in which a constitution's texts are put to judges: whose card counts."""
+        texts = [self.of(p) for p in constitution.principles if p.rule is None]
+        return tuple(dict.fromkeys(one for some in texts or [self.pair] for one in some))
 
 
 class Ballot(Record):
@@ -103,7 +124,9 @@ def wanted_votes(
     return Wanted(
         conversations=[ballot.conversation for ballot in ballots],
         completions=[ballot.completions for ballot in ballots],
-        settings=list(dict.fromkeys((*settings.pair, *settings.applies, settings.rule))),
+        settings=list(
+            dict.fromkeys((*settings.under(constitution), *settings.applies, settings.rule))
+        ),
         questions=list(
             dict.fromkeys(
                 principle.question_digest(settings.kind if kind == "pair" else kind)
@@ -127,7 +150,7 @@ def _by_judge(
     question = principle.question_digest(settings.kind)
     size = (len(ballots), len(ballots[0].completions))
     logits, gaps = [], []
-    for setting in settings.pair:
+    for setting in settings.of(principle):
         gap = np.full(size[0], np.nan)
         if settings.kind == "pair":
             logit, gap = _both_orders(table.on_pairs(setting, question))

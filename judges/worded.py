@@ -102,7 +102,9 @@ class Worded:
 
 def put_into_words(asked: AskedSample, matter: Matter, judge: Judge, store: VoteStore) -> Worded:
     """The prompts of one judge's votes on each item: of what is lacking, and of what is there."""
-    mine = {setting for setting, (one, _) in matter.settings.items() if one is judge}
+    mine = {
+        setting for setting, (one, _) in matter.settings.items() if one and one.name == judge.name
+    }
     wanted = [[q for q in some if q.setting in mine] for some in asked.wanted]
     known = [question for question in asked.known if question.setting in mine]
     stored = store.get(list({*(q for some in wanted for q in some), *known}))

@@ -226,7 +226,7 @@ def _subject(
     return CardSubject(
         judges=tuple(judge.name for judge in judges),
         fingerprints=tuple(judge.model.capabilities().fingerprint for judge in judges),
-        settings=settings_of(judges, method, size=2).pair,
+        settings=settings_of(judges, method, size=2).under(constitution),
         constitution=constitution.reference,
         constitution_digest=constitution.digest,
         judged_digest=constitution.digests.judged,

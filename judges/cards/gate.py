@@ -11,6 +11,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from judges.adapters.shipped import FOLDER, shipped_cards
 from judges.canonical import digest
 from judges.constitutions.constitution import Constitution
 from judges.errors import ConfigError, DataError
@@ -25,6 +26,7 @@ COMMAND = (
 
 
 GOOD = ("ok", "rules_only")
+NO_CARD = "no judge card was found"
 
 
 class CardHeadSubject(BaseModel):
@@ -78,9 +80,15 @@ def keep_card(card: dict[str, Any]) -> Path:
     return path
 
 
-def find_card(settings: Sequence[str], judged: str | None, file: Path | None = None) -> CardMark:
+def find_card(
+    settings: Sequence[str],
+    judged: str | None,
+    file: Path | None = None,
+    adapters: Path = FOLDER,
+) -> CardMark:
     """The mark of the card that covers judges asked in these ways, `missing` when there is none.
 
+    Cards lie where `keep_card` puts them, and beside the adapters that ship, in `adapters`.
     `judged` is the digest of the texts that labels are made under, where it is known: a card
     measured under the same is taken before others, then the one with the most pairs. `file` names
     the card to use.
@@ -94,9 +102,14 @@ def find_card(settings: Sequence[str], judged: str | None, file: Path | None = N
                 "with other weights; make one with `charter judge-card` for this judge"
             )
         return _mark(head, name, judged)
-    found = [_read(path) for path in sorted((cards_folder() / _key(settings)).glob("*.json"))]
+    kept = sorted((cards_folder() / _key(settings)).glob("*.json"))
+    shipped = [_read(path) for path in shipped_cards(adapters)]
+    found = [_read(path) for path in kept]
+    found += [one for one in shipped if sorted(one[0].subject.settings) == sorted(settings)]
     if not found:
-        return CardMark(gate="missing", told="no judge card was found")
+        parts = [head for head, _ in shipped if set(head.subject.settings) <= set(settings)]
+        told = [f"its adapter under {one.subject.constitution}: {one.gate_reason}" for one in parts]
+        return CardMark(gate="missing", told="; ".join([NO_CARD, *told]))
     head, name = max(found, key=lambda one: (one[0].subject.judged_digest == judged, one[0].n))
     return _mark(head, name, judged)
 
@@ -149,7 +162,7 @@ def warning_of(mark: CardMark, names: Sequence[str], constitution: str) -> str:
     if mark.gate == "missing":
         return (
             f"judge {who} has no judge card: nothing shows that its labels are better than "
-            f"chance; measure it: {command}"
+            f"chance{mark.told.removeprefix(NO_CARD)}; measure it: {command}"
         )
     if mark.gate == "chance":
         return f"judge {who} is {mark.told}; use another judge, or measure on more pairs: {command}"

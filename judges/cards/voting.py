@@ -123,14 +123,15 @@ def _orders(
     judged = [(k, p) for k, p in enumerate(constitution.principles) if p.rule is None]
     if settings.kind != "pair":
         asked = {q for ballot in ballots for q in questions(ballot, constitution)}
-        votes = store.get([question for question in asked if question.setting in settings.pair])
+        texts = settings.under(constitution)
+        votes = store.get([question for question in asked if question.setting in texts])
         none = np.full((len(settings.pair), len(constitution.principles), len(ballots), 2), np.nan)
         return none, _cost(votes.values())
     shape = (len(settings.pair), len(constitution.principles), len(ballots), 2)
     places: dict[Question, list[Place]] = {}
-    for j, setting in enumerate(settings.pair):
-        for k, principle in judged:
-            digest = principle.question_digest("pair")
+    for k, principle in judged:
+        digest = principle.question_digest("pair")
+        for j, setting in enumerate(settings.of(principle)):
             for row, ballot in enumerate(ballots):
                 for order, shown in enumerate((ballot.completions, ballot.completions[::-1])):
                     for sample in range(settings.samples):

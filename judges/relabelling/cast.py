@@ -51,7 +51,8 @@ def refuse_other_judges(plan: Plan, judges: Sequence[Judge], method: Method) -> 
     now, names = settings_of(judges, method), " ".join(f"--judge {one.name}" for one in judges)
     for what, theirs, ours in (
         ("votes on other keys than the run's judges: model or way of asking differs",
-         (plan.settings.pair, plan.settings.applies), (now.pair, now.applies)),
+         (plan.settings.pair, plan.settings.applies, plan.settings.families),
+         (now.pair, now.applies, now.families)),
         ("calibrates otherwise than when the run was ranked",
          plan.settings.adjustments, now.adjustments),
     ):  # fmt: skip

@@ -35,7 +35,7 @@ def run_relabel(options: argparse.Namespace) -> int:
             asyncio.run(_say_estimate(plan, constitution, options, store))
             return 0
         card = check_card(
-            options.judge or ["default"], plan.settings.pair, constitution,
+            options.judge or ["default"], plan.settings.under(constitution), constitution,
             file=options.card, require=options.require_card,
         )  # fmt: skip
         asked, marks = asyncio.run(cast(plan, constitution, options, store))

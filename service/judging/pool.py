@@ -45,6 +45,7 @@ class JudgePool:
         self._tracing, self._open_them, self._watch_s = tracing or Tracing(), open_them, watch_s
         self._judges: dict[str, Judge] = {}
         self._models: dict[str, LanedModel] = {}
+        self._families: dict[str, dict[str, LanedModel]] = {}
         self._stacks: dict[str, AsyncExitStack] = {}
         self._problems = dict.fromkeys(self.names, "the judge is being opened")
 
@@ -95,12 +96,21 @@ class JudgePool:
         known = self._models.get(name)
         if known is None:
             self._models[name] = LanedModel(judge.model, tracing=self._tracing)
-            self._judges[name] = replace(judge, model=self._models[name])
+            self._families[name] = {
+                family: LanedModel(model, tracing=self._tracing) for family, model in judge.families
+            }
+            families = tuple(self._families[name].items())
+            self._judges[name] = replace(judge, model=self._models[name], families=families)
             return
-        before, now = (_fingerprint(model) for model in (known, judge.model))
+        laned, anew = (known, *self._families[name].values()), (judge.model, *_models(judge))
+        before, now = ([_fingerprint(model) for model in models] for models in (laned, anew))
         if now != before:
-            raise ModelError(f"it serves {now} now, and served {before}; restart the service")
-        known.inner = judge.model
+            raise ModelError(
+                f"it serves {', '.join(now)} now, and served {', '.join(before)}; restart the "
+                "service"
+            )
+        for model, inner in zip(laned, anew, strict=True):
+            model.inner = inner
 
     async def close(self) -> None:
         """Release connections and leases."""
@@ -149,8 +159,14 @@ class JudgePool:
 
     def waiting(self) -> dict[Lane, int]:
         """Prompts that wait for a request to the engines, by lane."""
-        models = list(self._models.values())
+        models = [*self._models.values()]
+        models += [model for some in self._families.values() for model in some.values()]
         return {lane: sum(model.waiting()[lane] for model in models) for lane in LANES}
+
+
+def _models(judge: Judge) -> list[ChatModel]:
+    """The models that vote in its own one's place, in their order."""
+    return [model for _, model in judge.families]
 
 
 def _fingerprint(model: ChatModel) -> str:

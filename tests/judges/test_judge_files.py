@@ -1,14 +1,16 @@
 """Which judges there are, and what is said about a definition that cannot be used."""
 
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from judges.adapters.shipped import adapters_by_default
 from judges.calibration.scaling import fit_temperature, write_calibration
-from judges.errors import ConfigError
+from judges.errors import ConfigError, ModelError
 from judges.judge import Reasoning
-from judges.judge_files import find_judges, open_judges, read_judges
+from judges.judge_files import JudgeDefinition, adapters_of, find_judges, open_judges, read_judges
 from judges.models.fake import FakeModel
 from judges.models.openai import OpenAIModel
 
@@ -29,6 +31,9 @@ calibration = "calibration.json"
 clamp = 0.6
 reasoning = {max_tokens = 64, samples = 3}
 price = {prompt = 2.0, completion = 10}
+
+[ours]
+adapters = {harmlessness = "runs/judge-harmlessness"}
 
 [counted]
 url = "https://elsewhere"
@@ -66,9 +71,12 @@ def test_the_environment_defines_default(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_key_of_the_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "judges.toml").write_text(EVERY_KEY)
     judges = read_judges()
-    assert sorted(judges) == ["biased", "counted", "default", "fake", "strict", "trained"]
+    assert sorted(judges) == [
+        "biased", "counted", "default", "fake", "ours", "strict", "trained"
+    ]  # fmt: skip
+    assert judges["ours"].adapters == {"harmlessness": Path("runs/judge-harmlessness")}
     assert (judges["counted"].transport, judges["counted"].samples) == ("sampled", 16)
-    strict = judges["strict"].model_dump(exclude={"fake", "samples", "reward_model"})
+    strict = judges["strict"].model_dump(exclude={"fake", "samples", "reward_model", "adapters"})
     assert judges["trained"].reward_model == Path("runs/reward-model")
     assert strict == {
         "url": "http://localhost:8000",
@@ -116,6 +124,11 @@ def test_the_file_may_lie_elsewhere_and_define_default(
         pytest.param(
             '[a]\ntransport = "pigeon"', "[a]: transport: Input should be", id="transport"
         ),
+        pytest.param(
+            '[a]\nurl = "http://x"\nadapters = {f = "runs/f"}',
+            "[a]: adapters are loaded into charter's own engine only",
+            id="adapters elsewhere",
+        ),
         pytest.param("[a]\nsamples = 4", "[a]: samples is 4, but transport is 'auto'", id="unused"),
         pytest.param(
             '[a]\ntransport = "sampled"',
@@ -154,6 +167,41 @@ def test_an_unknown_judge_is_refused_with_those_there_are() -> None:
         find_judges(["fakee"])
     with pytest.raises(ConfigError, match="defined are default, fake"):
         find_judges(["zzz"])
+
+
+def ship(folder: Path, by_default: bool = True) -> Path:
+    made = folder / "safe"
+    made.mkdir(parents=True)
+    told = {"family": "harmlessness", "by_default": by_default, "measured": "well"}
+    (made / "adapter.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("definition", "uses"),
+    [
+        pytest.param({}, True, id="the embedded model"),
+        pytest.param({"model": "embedded"}, True, id="the embedded model by name"),
+        pytest.param({"adapters": {}}, False, id="turned off"),
+        pytest.param({"model": "runs/mine"}, False, id="another model"),
+        pytest.param({"url": "http://x"}, False, id="a server"),
+        pytest.param({"transport": "fake"}, False, id="the fake"),
+        pytest.param({"reasoning": {}}, False, id="a way of asking it was not trained on"),
+    ],
+)
+def test_adapters_that_ship_serve_the_plainly_asked_embedded_model(
+    tmp_path: Path, definition: dict[str, object], uses: bool
+) -> None:
+    ships = ship(tmp_path / "ships")
+    found = adapters_of(JudgeDefinition.model_validate(definition), ships)
+    assert found == ({"harmlessness": ships / "safe"} if uses else {})
+
+
+def test_an_adapter_that_was_not_shown_to_be_better_ships_unused(tmp_path: Path) -> None:
+    assert adapters_of(JudgeDefinition(), ship(tmp_path, by_default=False)) == {}
+    (tmp_path / "safe" / "adapter.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"adapter\.json: cannot be read"):
+        adapters_by_default(tmp_path / "safe" / "..")
 
 
 async def test_a_panel_is_opened_in_order_and_told_apart(tmp_path: Path) -> None:

@@ -88,6 +88,31 @@ async def stop(keeping: "asyncio.Task[None]", pool: JudgePool) -> None:
     await pool.close()
 
 
+async def test_an_adapter_of_a_judge_is_asked_through_lanes_and_opened_anew_with_it() -> None:
+    opened = [Mortal(), Mortal()]
+    adapters = [Mortal(FakeSettings(seed=5)), Mortal(FakeSettings(seed=5))]
+    made = [
+        Judge("one", base, families=(("harmlessness", adapter),))
+        for base, adapter in zip(opened, adapters, strict=True)
+    ]
+
+    async def open_next(_names: Sequence[str], _stack: AsyncExitStack) -> list[Judge]:
+        return [made.pop(0)]
+
+    pool = JudgePool(["one"], open_them=open_next, watch_s=0.01)
+    keeping = asyncio.create_task(pool.keep_open())
+    await until(lambda: pool.problem is None)
+    (judge,) = pool.judges([])
+    await judge.under("harmlessness").model.choose([pools.PROBE], AB)
+    assert (adapters[0].prompts, adapters[1].prompts) == (1, 0)
+    opened[0].alive = False
+    await until(lambda: not made)
+    await until(lambda: judge.model.inner is opened[1])  # type: ignore[attr-defined]
+    await judge.under("harmlessness").model.choose([pools.PROBE], AB)
+    assert (adapters[0].prompts, adapters[1].prompts) == (1, 1)
+    await stop(keeping, pool)
+
+
 async def test_an_engine_that_comes_later_is_waited_for() -> None:
     engines = Engines(ModelError("not there yet"), OSError("nor now"))
     pool = JudgePool(["one"], open_them=engines.open)

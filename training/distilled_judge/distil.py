@@ -62,6 +62,10 @@ class JudgeRecipe(RunRecipe):
     """A folder to keep what the layers below say, 2 bytes a number, instead of computing it at each
     step; runs with the same model, upper_layers and questions share it. Delete it when done."""
 
+    probe_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of each label, contrasts aside, that a linear probe of the lower states gives which did
+    not see the pair: people's single words are noisy, and few of them are learnt by heart."""
+
     def data_used(self) -> tuple[DataUsed, ...]:
         """The labelled files and the rankings."""
         return tuple(
@@ -79,6 +83,8 @@ class JudgeRecipe(RunRecipe):
             raise ValueError("`rankings` needs `constitution`: what they were made under")
         if self.lower_states and self.upper_layers is None:
             raise ValueError("lower_states needs upper_layers: else no layer stays as it is")
+        if self.probe_share and not (self.lower_states and self.labelled):
+            raise ValueError("probe_share needs lower_states, which it reads, and labelled pairs")
         if self.upper_layers is not None and self.lora is None:
             raise ValueError("upper_layers needs a [lora] table: it says where the adapter is")
         return self
@@ -93,6 +99,17 @@ class Examination(Record):
     """Share whose verdict turns round under the opposite principle, worded as cards word it."""
 
 
+class ProbeReport(Record):
+    """How well the lower layers' states tell labelled pairs apart, each by a probe of others."""
+
+    pairs: int
+    """Pairs trained on that people labelled."""
+    right: float
+    """Share of them told as people did."""
+    strength: float
+    """Inverse regularisation, of the least cross-fitted loss."""
+
+
 class JudgeSummary(RunSummary):
     """What came of a distillation."""
 
@@ -100,6 +117,8 @@ class JudgeSummary(RunSummary):
     """Questions asked of the rows, in one order."""
     held_out: int
     """Labelled pairs set aside for a judge card."""
+    probe: ProbeReport | None
+    """The linear probe that gave a share of the labels, if one did."""
     before: Examination
     """The development pairs, judged by the model as it was."""
     after: Examination
@@ -118,6 +137,8 @@ class Material:
         kept, self.held_out = split_by_prompt(pairs, recipe.held_out, recipe.split_seed)
         kept, self.development = split_by_prompt(kept, recipe.development, recipe.split_seed + 1)
         self.questions = questions_of_people(kept, self.mixture, "labelled pair")
+        self.labelled = len(self.questions)
+        """So many questions, the first ones, are on people's pairs."""
         self._add_rankings(recipe)
         if not self.questions:
             raise DataError(f"{recipe.output}: no pair is left to train on; set fewer aside")
@@ -185,6 +206,7 @@ def train_judge(
             rows_dropped=work.dropped,
             questions=sum(len(pair.asked) for pair in work.kept),
             held_out=len(material.held_out),
+            probe=work.probe,
             before=before,
             after=after,
         )

@@ -12,8 +12,14 @@ from judges.cards.labelled import LabelledPair
 from judges.errors import ConfigError
 from judges.policies import model_folder
 from judges.progress import progress
-from training.distilled_judge.distil import Examination, JudgeRecipe, Material
-from training.distilled_judge.lower_layers import keep_lower_states, layers_of, state_files
+from training.distilled_judge.distil import Examination, JudgeRecipe, Material, ProbeReport
+from training.distilled_judge.lower_layers import (
+    keep_lower_states,
+    layers_of,
+    read_states,
+    state_files,
+)
+from training.distilled_judge.probe import completion_difference, cross_fit, taught_by
 from training.distilled_judge.questions import PairQuestions
 from training.distilled_judge.splitting import opening
 from training.distilled_judge.vote_encoder import VoteEncoder
@@ -30,6 +36,8 @@ class Distillation:
         self.recipe, self.run = recipe, run
         self.encoder = VoteEncoder(recipe.model)
         self.kept = [pair for pair in material.questions if self._fits(pair)]
+        self.labelled = sum(map(self._fits, material.questions[: material.labelled]))
+        self.probe: ProbeReport | None = None
         self.dropped = len(material.questions) - len(self.kept)
         if not self.kept:
             raise ConfigError(
@@ -58,6 +66,8 @@ class Distillation:
             self.model, lower = load_model(self.recipe, self.run.manifest.hardware.device)
             states = self._keep_states(lower)
             here = len(self.kept)
+            if states is not None and self.recipe.probe_share:
+                self._teach(states[: self.labelled])
             self.examined_states = None if states is None else states[here:]
             return VoteTrainer(
                 model=self.model,
@@ -77,6 +87,21 @@ class Distillation:
         with progress("computing the lower layers", "pairs") as report:
             keep_lower_states(self.model.get_base_model(), trees, lower, files, report)
         return files
+
+    def _teach(self, states: Sequence[Path]) -> None:
+        """Let a probe of the states give its share of the labels of people's pairs."""
+        pairs = self.kept[: len(states)]
+        with progress("probing", "pairs") as report:
+            rows = []
+            for number, (pair, file) in enumerate(zip(pairs, states, strict=True), start=1):
+                rows.append(completion_difference(self.encoder, pair, read_states(file)))
+                report(number, len(pairs))
+        said = np.array([pair.asked[0].p_first for pair in pairs])
+        taught = cross_fit(np.stack(rows), said, [opening(pair.conversation) for pair in pairs])
+        self.probe = ProbeReport(pairs=len(pairs), right=taught.right, strength=taught.strength)
+        self.run.message(f"a linear probe tells {taught.right:.3f} of {len(pairs)} pairs as people")
+        share = self.recipe.probe_share
+        self.kept = [*taught_by(pairs, taught, share), *self.kept[len(states) :]]
 
     def examine(self) -> Examination:
         """The development pairs, judged by the model as it is now."""

@@ -9,7 +9,15 @@ import pytest
 from judges.calibration.estimates import Estimate
 from judges.cards.breakdown import Breakdown
 from judges.cards.card import gate_of
-from judges.cards.gate import card_lines, cards_folder, check_card, find_card, keep_card, mark_in
+from judges.cards.gate import (
+    card_lines,
+    cards_folder,
+    check_card,
+    find_card,
+    keep_card,
+    mark_in,
+    warning_of,
+)
 from judges.errors import ConfigError, DataError
 from tests.judges.planted import HONEST, WORDS, constitution
 
@@ -115,6 +123,23 @@ def test_a_ranking_line_without_a_mark_is_looked_up_by_its_judges() -> None:
     assert mark_in({**line, "card": {"gate": "chance", "told": "no better"}}).told == "no better"
     with pytest.raises(DataError, match="ranking 'a': `card` is no mark"):
         mark_in({**line, "card": {"gate": "fine"}})
+
+
+def test_the_card_of_an_adapter_that_ships_counts_where_it_judges(tmp_path: Path) -> None:
+    """Alone it is the judge's card; beside the base, which has none, it is told."""
+    ships = tmp_path / "safe"
+    ships.mkdir()
+    manifest = {"family": "harmlessness", "by_default": True, "measured": "well"}
+    (ships / "adapter.json").write_text(json.dumps(manifest))
+    (ships / "card.json").write_text(json.dumps(made_card()))
+    assert find_card(["s1"], None, adapters=tmp_path).gate == "ok"
+    both = find_card(["base", "s1"], None, adapters=tmp_path)
+    assert (both.gate, "its adapter under planted@1.0.0: reason ok" in both.told) == (
+        "missing",
+        True,
+    )
+    assert "chance; its adapter under" in warning_of(both, ["default"], "planted")
+    assert find_card(["base"], None, adapters=tmp_path).told == "no judge card was found"
 
 
 def test_a_dataset_card_says_a_bad_judge_in_bold() -> None:

@@ -106,6 +106,7 @@ def test_held_out_pairs_are_written_with_all_their_labels(tmp_path: Path) -> Non
         pytest.param({"wordings": ()}, "needs `wordings`", id="no wording"),
         pytest.param({"rankings": ("r.jsonl",)}, "needs `constitution`", id="no constitution"),
         pytest.param({"lower_states": "s"}, "needs upper_layers", id="nothing frozen"),
+        pytest.param({"probe_share": 0.5}, "needs lower_states", id="nothing to probe"),
         pytest.param({"upper_layers": 1, "lora": None}, "needs a .lora. table", id="no adapter"),
         pytest.param({"certainty": 0.5}, "greater than 0.5", id="labels that say nothing"),
     ],
@@ -175,6 +176,10 @@ def test_kept_lower_states_train_the_same_adapter_and_are_shared(
     assert loss[1] == pytest.approx(loss[0], rel=2e-3)  # states are kept in bfloat16
     assert loss[2] != loss[1]
     assert len(list((tmp_path / "states").iterdir())) == 20
+    taught = change(kept, output=tmp_path / "taught", probe_share=0.5)
+    probe = train_judge(taught, message=silent).probe
+    assert probe is not None and probe.pairs == 16
+    assert adapter_digest(taught.output) != adapter_digest(kept.output)
     config = json.loads((kept.output / "adapter_config.json").read_text())
     assert config["layers_to_transform"] == [1]
     assert adapter_digest(other.output) != adapter_digest(kept.output)

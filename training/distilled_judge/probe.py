@@ -1,0 +1,111 @@
+"""A linear probe of the frozen lower layers as a teacher: what one person said of a pair is noisy.
+
+A small adapter learns noisy labels by heart. A strongly regularised linear read-out of the mean
+states of both completions does not, and says of each pair how sure one can be. Each pair's
+probability comes from a probe that saw neither it nor a pair that opens alike (cross-fitting), so
+that it holds nothing of the pair's own label.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
+from training.distilled_judge.questions import PairQuestions
+from training.distilled_judge.vote_encoder import VoteEncoder
+
+Floats = NDArray[np.float64]
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+"""Inverse regularisation of the logistic regression, on standardised features."""
+FOLDS = 10
+
+
+class Taught(NamedTuple):
+    """What a probe says of the pairs it was cross-fitted on."""
+
+    p_B: Floats
+    """Probability that the first completion is preferred, by a probe that did not see the pair."""
+    right: float
+    """Share of pairs it tells as people did."""
+    strength: float
+    """The inverse regularisation, of the least cross-fitted loss."""
+
+
+def completion_difference(
+    encoder: VoteEncoder, pair: PairQuestions, states_TD: torch.Tensor
+) -> Floats:
+    """Mean state of the first completion less that of the second, each as shown first. [D]
+
+    A completion shown first is read after the conversation alone.
+    """
+    (one, other), _ = encoder.encode(pair._replace(asked=pair.asked[:1]))
+    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    spans = (
+        (same, len(encoder.encoder.encode_text(pair.first))),
+        # The tree holds the whole first prompt, then what the second one does not share with it.
+        (len(one), len(encoder.encoder.encode_text(pair.second))),
+    )
+    means = [
+        states_TD[start : start + max(1, length)].double().mean(0).numpy()
+        for start, length in spans
+    ]
+    return np.asarray(means[0] - means[1])
+
+
+def cross_fit(x_BD: Floats, p_B: Floats, groups: Sequence[str]) -> Taught:
+    """A probe's probabilities for the pairs it learns from, each fold by a probe of the others.
+
+    The difference of the completions is its whole input and it has no constant, so that swapping
+    them swaps what it says. Shapes: B pairs, D numbers each. Cost: some seconds a thousand pairs.
+    """
+    scale_D = np.sqrt((x_BD**2).mean(0)) + 1e-9
+    x_BD, y_B = x_BD / scale_D, (p_B > 0.5).astype(int)
+    weight_B = np.abs(2 * p_B - 1) + 1e-12
+    numbers = np.unique(np.array(groups), return_inverse=True)[1]
+    folds = list(GroupKFold(min(FOLDS, len(set(groups)))).split(x_BD, y_B, numbers))
+    found = [(strength, _by_fold(x_BD, y_B, weight_B, folds, strength)) for strength in STRENGTHS]
+    strength, logit_B = min(found, key=lambda one: _loss(one[1], y_B))
+    right = float(((logit_B > 0) == (y_B == 1)).mean())
+    return Taught(1 / (1 + np.exp(-logit_B)), right, strength)
+
+
+def _by_fold(
+    x_BD: Floats,
+    y_B: NDArray[np.int64],
+    weight_B: Floats,
+    folds: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    strength: float,
+) -> Floats:
+    logit_B = np.zeros(len(y_B))
+    for seen, left in folds:
+        both, ends = np.concatenate([x_BD[seen], -x_BD[seen]]), [y_B[seen], 1 - y_B[seen]]
+        probe = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000)
+        probe.fit(both, np.concatenate(ends), np.tile(weight_B[seen], 2))
+        logit_B[left] = probe.decision_function(x_BD[left])
+    return logit_B
+
+
+def _loss(logit_B: Floats, y_B: NDArray[np.int64]) -> float:
+    return float(np.logaddexp(0, np.where(y_B == 1, -logit_B, logit_B)).mean())
+
+
+def taught_by(pairs: Sequence[PairQuestions], taught: Taught, share: float) -> list[PairQuestions]:
+    """The pairs with labels of which a share is the probe's; contrasts keep theirs."""
+    return [
+        pair._replace(
+            asked=tuple(
+                one
+                if one.kind == "contrast"
+                else one._replace(
+                    p_first=(1 - share) * one.p_first
+                    + share * (p if one.kind == "plain" else 1 - p)
+                )
+                for one in pair.asked
+            )
+        )
+        for pair, p in zip(pairs, taught.p_B.tolist(), strict=True)
+    ]
