@@ -42,6 +42,7 @@ def benchmark_faults(
         fleet.start_all()
         batch = start_batch(fleet.address, folder, lines)
         told = _kill_at_random(fleet, victims, batch, kills, random.Random(seed))
+        fleet.revive()
         ended = finish_batch(fleet.address, batch, ATTEMPTS_S)
         return told | _count(fleet, ended, lines)
 
@@ -104,6 +105,7 @@ def _moved(fleet: Fleet, batch: str, draw: random.Random) -> bool:
     wanted = fleet.computed().total() + draw.randrange(20, 200)
     deadline = time.monotonic() + ATTEMPTS_S
     while fleet.computed().total() < wanted and time.monotonic() < deadline:
+        fleet.revive()
         told = read_batch(fleet.address, batch)
         if told and told["status"] not in ("validating", "in_progress"):
             return False

@@ -94,6 +94,16 @@ class Fleet:
                 stderr=told,
             )
 
+    def revive(self) -> list[str]:
+        """Begin again what ended by itself, as a supervisor does: their names.
+
+        A service or worker that finds no database at its start says so, and ends.
+        """
+        ended = [name for name, process in self.running.items() if process.poll() is not None]
+        for name in ended:
+            self.start(name)
+        return ended
+
     def kill(self, name: str) -> None:
         """Kill a process, as the kernel does when memory is short."""
         self.running[name].send_signal(signal.SIGKILL)

@@ -33,6 +33,7 @@ DEADLINE_S, GRACE_S = 20.0, 10.0
 BETWEEN_FAULTS_S = (4.0, 10.0)
 ILL_S = (0.5, 4.0)
 BATCH_LINES = 400
+SETTLE_S = 5.0
 AFTER_S = 120.0
 """After the last fault, everything is answered within this time, or is lost."""
 ASKED_AGAIN = 1000
@@ -117,6 +118,7 @@ async def _hurt(
     faults: Counter[str] = Counter()
     while (left := ends - time.monotonic()) > 0:
         await asyncio.sleep(min(left, draw.uniform(*BETWEEN_FAULTS_S)))
+        faults.update(f"{name.split()[0]} without database" for name in fleet.revive())
         fault = draw.choice([*victims, *ILLS])
         if fault in ILLS:
             fleet.sicken(fault)
@@ -130,6 +132,8 @@ async def _hurt(
         name = f"engine {fault}" if fault in ILLS else f"{fault.split()[0]} killed"
         faults[name] += 1
         say(f"{name}; {len(tally.answers)} calls are answered")
+    await asyncio.sleep(SETTLE_S)
+    fleet.revive()
     return faults
 
 
