@@ -147,10 +147,12 @@ def _length(report: AuditReport) -> Iterator[Finding]:
 def _noise(report: AuditReport) -> Iterator[Finding]:
     for one in report.noise:
         wrong = one.noise
+        # Order gaps are those of judged principles; rules, which have none, may decide the labels.
+        what = "judged votes" if one.source == "orders" else "labels"
         yield Finding(
             severity="warning" if wrong.low > NOISY else "info",
             kind="label noise",
-            message=f"{_interval(wrong)} of labels are wrong, told by {one.source} that contradict "
+            message=f"{_interval(wrong)} of {what} are wrong, told by {one.source} that contradict "
             f"each other in {_interval(one.contradictions)} of {wrong.n}",
         )
     facts = report.rankings

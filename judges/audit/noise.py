@@ -23,11 +23,11 @@ class NoiseEstimate(Record):
     """One way to tell how many labels are wrong."""
 
     source: str
-    """`orders`, `copies` or `cycles`."""
+    """`orders`, of the judged principles' votes; `copies` or `cycles`, of the labels."""
     contradictions: Estimate
     """Share of comparisons that contradict each other."""
     noise: Estimate
-    """Share of wrong labels that would make so many contradictions."""
+    """Share of wrong ones that would make so many contradictions."""
 
 
 class RankingFacts(Record):

@@ -47,7 +47,7 @@ def figures(report: AuditReport) -> dict[str, str | None]:
         "style": _drawn([_mark(one) for one in style], "style", "Side with more of it chosen"),
         "phrases": _drawn([_mark(one) for one in phrases], "phrases", "Side with it chosen"),
         "length": _drawn(_bands(report), "length", "Longer side chosen"),
-        "noise": _drawn(noise, "noise", "Wrong labels"),
+        "noise": _drawn(noise, "noise", "Wrong votes or labels"),
         "position": _drawn(flips, "position", "Winner changes with the order shown"),
         "rationale": _drawn(turned, "rationale", "Winner changes when the judge reasons"),
     }
