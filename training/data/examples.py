@@ -17,6 +17,7 @@ from typing import Any
 from judges.critiques.sft import sft_rows
 from judges.errors import DataError
 from judges.records import Record
+from training.data.columns import as_dataset
 from training.data.messages import Messages, as_messages, short
 from training.data.pair_formats import parse_pairs, prompt_of
 from training.data.preferences import digests_of, probability
@@ -61,14 +62,15 @@ class ExampleData(RowData[Example]):
 
     def dataset(self, rows: list[Example], labels: bool) -> Any:
         """TRL's columns with ours, as a data set of the datasets library."""
-        from datasets import Dataset
 
-        columns: dict[str, list[Any]] = {
-            "prompt": [list(row.prompt) for row in rows],
-            "completion": [list(row.completion) for row in rows],
-            "row": self.numbers(rows),
-        }
-        return Dataset.from_dict(columns | ({"label": [r.good for r in rows]} if labels else {}))
+        def columns(some: Sequence[Example]) -> dict[str, list[Any]]:
+            told: dict[str, list[Any]] = {
+                "prompt": [list(row.prompt) for row in some],
+                "completion": [list(row.completion) for row in some],
+            }
+            return told | ({"label": [row.good for row in some]} if labels else {})
+
+        return as_dataset(rows, columns).add_column("row", self.numbers(rows))
 
 
 def load_examples(sources: Sequence[DataSource], recipe: DataRecipe, parse: Parse) -> ExampleData:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from judges.errors import DataError
+from training.data.columns import as_dataset
 from training.data.preferences import Labels, PreferencePair, read_preferences
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows
@@ -17,18 +18,17 @@ class PairData(RowData[PreferencePair]):
 
     def dataset(self, pairs: list[PreferencePair]) -> Any:
         """TRL's columns with ours, as a data set of the datasets library."""
-        from datasets import Dataset
 
-        return Dataset.from_dict(
-            {
-                "prompt": [list(pair.prompt) for pair in pairs],
-                "chosen": [list(pair.chosen) for pair in pairs],
-                "rejected": [list(pair.rejected) for pair in pairs],
-                "p_chosen": [pair.p_chosen for pair in pairs],
-                "weight": [pair.weight for pair in pairs],
-                "row": self.numbers(pairs),
+        def columns(some: Sequence[PreferencePair]) -> dict[str, list[Any]]:
+            return {
+                "prompt": [list(pair.prompt) for pair in some],
+                "chosen": [list(pair.chosen) for pair in some],
+                "rejected": [list(pair.rejected) for pair in some],
+                "p_chosen": [pair.p_chosen for pair in some],
+                "weight": [pair.weight for pair in some],
             }
-        )
+
+        return as_dataset(pairs, columns).add_column("row", self.numbers(pairs))
 
 
 def load_pairs(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from judges.errors import DataError
+from training.data.columns import as_dataset
 from training.data.mixing import is_held_out, mix
 from training.data.pairs import load_pairs
 from training.methods.dpo import DpoRecipe
@@ -116,3 +117,17 @@ def test_holding_everything_out_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(1))
     with pytest.raises(DataError, match="which holds all 1 rows out"):
         load(recipe_of(file, held_out_share=0.9999999))
+
+
+def test_a_data_set_knows_its_rows(tmp_path: Path) -> None:
+    data = load(recipe_of(write(tmp_path / "p.jsonl", *map(row, range(7))), held_out_share=0.4))
+    train, held_out = data.dataset(data.train), data.dataset(data.held_out)
+    assert train["row"][:] == list(range(len(data.train)))
+    assert held_out["row"][:] == list(range(len(data.train), 7))
+    assert train[0]["chosen"] == list(data.train[0].chosen)
+
+
+@pytest.mark.parametrize("count", [0, 2, 5, 6])
+def test_a_data_set_made_in_parts_has_all_rows_in_order(count: int) -> None:
+    made = as_dataset(range(count), lambda some: {"x": list(some)}, at_once=2)
+    assert made["x"][:] == list(range(count))
