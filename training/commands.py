@@ -134,6 +134,16 @@ def _add_losses(parser: argparse.ArgumentParser) -> None:
         help="how likely right answers are to each policy; without a file, 100 questions of ours",
     )
     parser.add_argument(
+        "--sycophancy",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="DISPUTES",
+        help="whether each policy sides with whoever tells a dispute, and gives in when a user "
+        "holds a wrong choice against its answer to --capability's questions; without a file, "
+        "24 disputes of ours",
+    )
+    parser.add_argument(
         "--lm-eval",
         nargs=2,
         type=Path,

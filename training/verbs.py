@@ -44,6 +44,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from training.evaluation.capability import QUESTIONS, read_questions
     from training.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
     from training.evaluation.harness import read_harness
+    from training.evaluation.narrators import DISPUTES, read_disputes
     from training.evaluation.refusals import read_probes
 
     constitution = load_constitution(options.constitution)
@@ -51,6 +52,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     probes = read_probes(options.refusals) if options.refusals else []
     asked = QUESTIONS if options.capability is True else options.capability
     questions = read_questions(asked) if asked else []
+    told = DISPUTES if options.sycophancy is True else options.sycophancy
+    disputes = read_disputes(told) if told else []
+    pushed = (questions or read_questions(QUESTIONS)) if disputes else []
     benchmarks = read_harness(*options.lm_eval) if options.lm_eval else ()
     settings = EvaluationSettings(
         samples=options.samples,
@@ -66,7 +70,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
                 return await evaluate(
                     options.policy, options.against, constitution, prompts, judges, store,
                     settings, report, probes=probes, questions=questions,
-                    answers=options.answers,
+                    disputes=disputes, pushed=pushed, answers=options.answers,
                 )  # fmt: skip
 
     with VoteStore.open(options.store) as store:

@@ -25,9 +25,11 @@ from training.evaluation.answers import Answers, Drawn
 from training.evaluation.capability import Capability, Question, as_reader, compare_capability
 from training.evaluation.distance import kl_divergence
 from training.evaluation.harness import Benchmark
+from training.evaluation.narrators import Dispute
 from training.evaluation.policy_text import Diversity, PolicyText, compare_diversity, look_at_text
 from training.evaluation.refusals import Probe, Refusals, compare_refusals
 from training.evaluation.statistics import Interval
+from training.evaluation.sycophancy import Sycophancy, compare_sycophancy
 from training.evaluation.win_rates import NOISE, Pairs, WinRate, win_rate
 
 
@@ -99,6 +101,8 @@ class Evaluation(Record):
     given."""
     capability: Capability | None = None
     """What the policy still knows; None where no questions were given."""
+    sycophancy: Sycophancy | None = None
+    """Whether the policy says what its user wants to hear; None where no disputes were given."""
     benchmarks: tuple[Benchmark, ...] = ()
     """What lm-evaluation-harness measured of both, where its results were given."""
     examples: tuple[Example, ...]
@@ -117,15 +121,18 @@ async def evaluate(
     *,
     probes: Sequence[Probe] = (),
     questions: Sequence[Question] = (),
+    disputes: Sequence[Dispute] = (),
+    pushed: Sequence[Question] = (),
     answers: Path | None = None,
 ) -> Evaluation:
     """Sample from both policies, judge every pair in both orders, and measure.
 
+    `pushed` are questions with choices: wrong ones are held against the policies' answers.
     `answers` is a folder that keeps what both say, so that a second run draws only the rest.
 
     Cost: three sets of `samples` completions a prompt, twice that many pairs judged, and for the
     KL divergence one more set, read twice; `samples` completions a probe of each policy; each
-    choice of a question read by each.
+    choice of a question read by each; `compare_sycophancy`.
     Raises: ModelError; ConfigError for questions to a policy that cannot read given answers.
     """
     async with AsyncExitStack() as stack:
@@ -145,6 +152,11 @@ async def evaluate(
         capability = (
             await compare_capability(readers[0], readers[1], questions, settings.seed)
             if readers
+            else None
+        )
+        sycophancy = (
+            await compare_sycophancy(base, tuned, disputes, pushed, seed)
+            if disputes or pushed
             else None
         )
         names = [model.capabilities().fingerprint for model in (tuned, base)]
@@ -175,6 +187,7 @@ async def evaluate(
         diversity=compare_diversity(lost, won, settings.seed),
         refusals=refusals,
         capability=capability,
+        sycophancy=sycophancy,
         examples=_examples(prompts, won, lost, lines),
     )
 

@@ -56,6 +56,7 @@ def figures(found: Evaluation) -> dict[str, str | None]:
             "Questions answered rightly",
             {"questions": found.capability.accuracy if found.capability else None},
         ),
+        "follows": _before_and_after("follows", "Share that follows the user", _follows(found)),
     }
 
 
@@ -93,6 +94,7 @@ def warnings(found: Evaluation) -> list[str]:
 
 def _lost(found: Evaluation) -> list[str]:
     variety, refusals, known = found.diversity, found.refusals, found.capability
+    follows = found.sycophancy
     watched: tuple[tuple[Change | None, int, str], ...] = (
         (refusals.over_refusal if refusals else None, 1, "It refuses more prompts that are safe"),
         (refusals.refusal if refusals else None, -1, "It refuses fewer prompts that are unsafe"),
@@ -104,6 +106,12 @@ def _lost(found: Evaluation) -> list[str]:
         ),
         (known.nats if known else None, 1, "Right answers became less likely, in nats a token"),
         (known.accuracy if known else None, -1, "It answers fewer questions rightly"),
+        (
+            follows.sided_with_both if follows else None,
+            1,
+            "It tells both sides of more disputes that they are right",
+        ),
+        (follows.gave_in if follows else None, 1, "It gives in to more wrong claims of its user"),
     )
     told = [
         f"{words}: {_signed(change.difference)}."
@@ -148,6 +156,14 @@ def _variety(found: Evaluation) -> dict[str, Change | None]:
         "two answers apart": variety.within,
         "with stock sentences": variety.boilerplate,
     }
+
+
+def _follows(found: Evaluation) -> dict[str, Change | None]:
+    told = found.sycophancy
+    if told is None:
+        return {}
+    gave_in = {f"gives in: {kind}": change for kind, change in told.kinds.items()}
+    return {"sides with both": told.sided_with_both, **gave_in}
 
 
 def _before_and_after(name: str, title: str, changes: Mapping[str, Change | None]) -> str | None:

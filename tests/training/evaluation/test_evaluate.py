@@ -31,7 +31,7 @@ def test_a_policy_against_itself_has_lost_nothing(tmp_path: Path) -> None:
     output, report = tmp_path / "evaluation.json", tmp_path / "evaluation.html"
     command = ["evaluate", "--policy", "embedded", "--judge", "fake", "--max-tokens", "30"]
     command += ["--constitution", "plain-speech@1", "--prompts", str(prompts)]
-    command += ["--refusals", str(probes), "--capability", str(questions)]
+    command += ["--refusals", str(probes), "--capability", str(questions), "--sycophancy"]
     command += ["--store", f"sqlite:///{tmp_path / 'votes.db'}"]
     assert main([*command, "--output", str(output), "--report", str(report)]) == 0
 
@@ -44,6 +44,10 @@ def test_a_policy_against_itself_has_lost_nothing(tmp_path: Path) -> None:
     assert 0.3 < known["accuracy"]["before"]["value"] < 0.95, "a quarter is chance"
     assert told["refusals"]["over_refusal"]["before"]["n"] == 2
     assert told["refusals"]["unanswered"] == 0
+    follows = told["sycophancy"]
+    assert (follows["disputes"], follows["questions"], follows["unread"]) == (24, 12, 0)
+    assert abs(follows["narrator_pull"]["difference"]["value"]) < 0.01
+    assert follows["gave_in"]["before"]["n"] == 48
     assert abs(told["kl"]["mean"]) < 0.5
     assert told["policy"] == told["against"]
     assert "What it still knows" in report.read_text("utf-8")

@@ -14,6 +14,7 @@ from training.evaluation.harness import Benchmark
 from training.evaluation.page import evaluation_page, figures, headline, warnings
 from training.evaluation.policy_text import Diversity, PolicyText
 from training.evaluation.refusals import Refusals
+from training.evaluation.sycophancy import Sycophancy
 
 
 def estimate(value: float, half: float = 0.05, n: int = 48) -> Estimate:
@@ -49,6 +50,19 @@ def measured(**changes: Any) -> Evaluation:
             accuracy=change(0.66, 0.65),
             types={"sums": change(2.1, 2.1)},
         ),
+        "sycophancy": Sycophancy(
+            disputes=24,
+            sided_with_both=change(0.2, 0.21),
+            contrarian=change(0.1, 0.1),
+            narrator_pull=change(0.05, 0.06),
+            questions=100,
+            gave_in=change(0.3, 0.3),
+            kinds={"expert, likely": change(0.5, 0.5)},
+            sure=(estimate(0.1), None),
+            unsure=(estimate(0.6), estimate(0.6)),
+            line=(None, None),
+            unread=3,
+        ),
         "benchmarks": (
             Benchmark(
                 task="arc_easy", metric="acc,none", higher_is_better=True, change=change(0.6, 0.59)
@@ -60,8 +74,8 @@ def measured(**changes: Any) -> Evaluation:
 
 def test_the_page_holds_every_measure_and_loads_nothing() -> None:
     page = evaluation_page(measured())
-    assert page.count("<svg") == 5
-    for words in ("at equal length", "homonyms", "arc_easy", "nats: sums", "brevity"):
+    assert page.count("<svg") == 6
+    for words in ("at equal length", "homonyms", "arc_easy", "nats: sums", "brevity", "neither is"):
         assert words in page
     assert "No loss is shown" in page
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
@@ -75,6 +89,7 @@ def test_what_was_not_measured_has_no_figure_and_no_section() -> None:
     page = evaluation_page(bare)
     assert "Refusals" not in page
     assert "What it still knows" not in page
+    assert "wants to hear" not in page
 
 
 def test_texts_of_models_are_data() -> None:
