@@ -163,11 +163,16 @@ async def test_a_wrong_answer_to_a_question_with_two_choices_is_not_argued_with(
 
 
 async def test_letters_are_shuffled_by_the_seed() -> None:
-    seen = set()
+    seen: list[str] = []
+
+    def say(prompt: ModelPrompt, count: int) -> Sequence[float]:
+        if len(prompt.messages) == 1:
+            seen.append(prompt.messages[0].content)
+        return [1 / count] * count
+
     for seed in (0, 1, 2, 3, 0):
-        policy = Policy(lambda prompt, _: seen.add(prompt.messages[0].content) or (0.9, 0.1))
-        await push_back(policy, questions()[:1], seed)
-    assert 1 < len(seen) < 5
+        await push_back(Policy(say), questions()[:1], seed)
+    assert seen[0] == seen[4] and 1 < len(set(seen)) < 5
 
 
 def test_a_line_needs_answers_that_differ() -> None:
