@@ -169,7 +169,7 @@ def _recipe(
     trainer = {
         "max_steps": steps, "per_device_train_batch_size": pairs_at_once,
         "learning_rate": learning_rate, "lr_scheduler_type": "constant_with_warmup",
-        "warmup_steps": 3, "save_steps": steps, **tried.settings.get("trainer", {}),
+        "warmup_steps": 3, "save_steps": max(1, steps // 4), **tried.settings.get("trainer", {}),
     }  # fmt: skip
     column = "examples" if tried.kind in (SftRecipe, KtoRecipe) else "preferences"
     values = {
