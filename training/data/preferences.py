@@ -13,7 +13,8 @@ from training.data.pair_formats import RawPair, parse_pairs
 from training.data.sources import DataSource
 from training.runs.recipe import DataUsed
 
-Labels = Literal["soft", "hard", "clamped"]
+Labels = Literal["soft", "hard", "clamped", "told"]
+"""As they are; chosen as certainly better; cut off; or as they are, and where a row has none, 1."""
 
 
 class PreferencePair(Record):
@@ -102,7 +103,7 @@ def _pair(raw: RawPair, labels: Labels, clamp: tuple[float, float], where: str) 
 
 def _label(given: Any, labels: Labels, clamp: tuple[float, float], where: str) -> float:
     p = probability(given, where)
-    if labels == "hard":
+    if labels == "hard" or (labels == "told" and p is None):
         return 1.0
     if p is None:
         raise DataError(

@@ -1,11 +1,16 @@
-"""How often a reward model orders a pair as its label does, with an interval over prompts."""
+"""How often a reward model orders a pair as its label does, with an interval over prompts.
+
+Beside it what length alone would do on the same pairs: an accuracy of 0.6 is nothing where the
+shorter completion is the better one in 0.6 of the pairs.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from judges.aggregate import Floats
-from judges.calibration.estimates import Estimate, share_estimate
+from judges.calibration.estimates import Estimate, mean_estimate, share_estimate
+from judges.records import Record
 from training.rewards.examples import RankedPrompt
 
 TIE = 0.05
@@ -21,6 +26,17 @@ def outcomes(reward_N: Floats, p_NN: Floats, margin: float = TIE) -> list[float]
     return list((0.5 + 0.5 * side[told]).tolist())
 
 
+class LengthNulls(Record):
+    """What length alone gets right of a head's pairs, and how far the head is above it."""
+
+    shorter: Estimate
+    """Accuracy of preferring the completion of fewer tokens."""
+    longer: Estimate
+    """Accuracy of preferring the completion of more."""
+    above: Estimate
+    """Accuracy of the head less that of the better of the two, pair by pair."""
+
+
 def accuracy(
     rewards: Sequence[Floats], prompts: Sequence[RankedPrompt], head: int = 0
 ) -> Estimate | None:
@@ -28,6 +44,35 @@ def accuracy(
 
     `rewards` holds for each prompt its completions' rewards. Shapes: (N,) or (N, H) each.
     """
+    right, groups = _outcomes_of(rewards, prompts, head)
+    return share_estimate(right, groups) if groups else None
+
+
+def length_nulls(
+    rewards: Sequence[Floats],
+    lengths: Sequence[Floats],
+    prompts: Sequence[RankedPrompt],
+    head: int = 0,
+    seed: int = 0,
+) -> LengthNulls | None:
+    """The nulls on the pairs that `accuracy` is of. Shapes: rewards as there, lengths (N,) each."""
+    right, groups = _outcomes_of(rewards, prompts, head)
+    if not groups:
+        return None
+    longer, _ = _outcomes_of(lengths, prompts, head)
+    return LengthNulls(
+        shorter=share_estimate(1 - longer, groups),
+        longer=share_estimate(longer, groups),
+        above=mean_estimate(
+            right - (longer if longer.mean() >= 0.5 else 1 - longer), groups, seed=seed
+        ),
+    )
+
+
+def _outcomes_of(
+    rewards: Sequence[Floats], prompts: Sequence[RankedPrompt], head: int
+) -> tuple[Floats, list[int]]:
+    """The outcome of each pair of a head, and which prompt it is of; lengths are of all heads."""
     told: list[float] = []
     groups: list[int] = []
     for number, (reward, one) in enumerate(zip(rewards, prompts, strict=True)):
@@ -35,4 +80,4 @@ def accuracy(
         right = outcomes(column, one.p_HNN[head])
         told += right
         groups += [number] * len(right)
-    return share_estimate(np.array(told), groups) if told else None
+    return np.array(told, float), groups

@@ -42,7 +42,7 @@ class ExportSettings(Record):
     length: Literal["keep", "take-off"] = "keep"
     """Whether what a reward gains by length alone is taken off."""
     most_reference: Annotated[int, Field(ge=2)] = 1000
-    """Reference completions measured at most, the first ones."""
+    """Reference completions measured at most, of prompts drawn from the whole set."""
 
 
 class Exported(Record):
@@ -71,18 +71,22 @@ def export_reward_model(
     from transformers.utils import logging
 
     from training.rewards.network import load_network, read_texts
+    from training.runs.hardware import find_hardware
     from training.runs.loading import load_tokenizer
 
     logging.disable_progress_bar()
 
+    device = find_hardware("auto").device
     network = load_network(run)
     tokenizer = load_tokenizer(run)
     pad_id = tokenizer.pad_token_id
     network.config.pad_token_id = pad_id
     _save(network, tokenizer, output, settings.dtype)
+    del network  # of a large model there is room for one
     encoder = RewardEncoder(output)
-    texts, tokens, groups = _encode(reference[: settings.most_reference], encoder, told.max_length)
-    exported = load_network(output)  # what is written, rounded as it is
+    some = spread_reference(reference, settings.most_reference)
+    texts, tokens, groups = _encode(some, encoder, told.max_length)
+    exported = load_network(output).to(device)  # what is written, rounded as it is
     raw = read_texts(exported, texts, pad_id) if texts else np.zeros((0, len(told.heads)))
     description = _describe(told, raw, tokens, groups, settings, run, output)
     canaries = _canaries(exported, texts, raw, pad_id)
@@ -124,6 +128,22 @@ def _save(network: Any, tokenizer: Any, output: Path, dtype: str) -> None:
 
     network.to(getattr(torch, dtype)).save_pretrained(str(output))
     tokenizer.save_pretrained(str(output))
+
+
+def spread_reference(reference: Reference, most: int) -> Reference:
+    """At most so many completions, of whole prompts drawn from all over the set, in its order.
+
+    A mix lists one file after the other: its first rows would be those of the first file alone.
+    """
+    if len(reference) <= most:
+        return reference
+    places: dict[Messages, list[int]] = {}
+    for place, (prompt, _) in enumerate(reference):
+        places.setdefault(prompt, []).append(place)
+    groups = list(places.values())
+    drawn = (groups[i] for i in np.random.default_rng(0).permutation(len(groups)))
+    chosen = [place for group in drawn for place in group][:most]
+    return [reference[place] for place in sorted(chosen)]
 
 
 def _encode(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from judges.model import Failure
 from judges.rewards.description import read_description
@@ -12,13 +13,19 @@ from judges.rewards.server import Ids, Outputs, too_long
 class LoadedModel:
     """An exported reward model, loaded: a `judges.rewards.score.Reader`."""
 
-    def __init__(self, folder: Path, device: str = "cpu", dtype: str = "float32") -> None:
-        """Raises: ModelError, ConfigError for a folder that is no exported reward model."""
+    def __init__(self, folder: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> None:
+        """On a GPU it computes as its server does, on a CPU in float32.
+
+        Raises: ModelError, ConfigError for a folder that is no exported reward model.
+        """
         from training.rewards.network import load_network
+        from training.runs.hardware import find_hardware
 
         self.description = read_description(folder)
         self.encoder = RewardEncoder(folder)
-        self._network = load_network(folder, dtype).to(device)
+        where = find_hardware(device).device
+        dtype = self.description.dtype if where == "cuda" else "float32"
+        self._network = load_network(folder, dtype).to(where)
 
     def outputs(self, texts: Sequence[Ids]) -> list[Outputs | Failure]:
         """The raw output of every head for each text, in order."""

@@ -15,7 +15,7 @@ from judges.preferences import NEEDED
 from judges.rewards.description import Head
 from judges.rewards.score import scope_words, words_of
 from training.data.messages import Messages
-from training.data.pairs import load_pairs
+from training.data.pairs import PairData, load_pairs
 from training.data.preferences import PreferencePair, digests_of
 from training.data.recipe import DataRecipe
 from training.data.selection import row_key, select_rows
@@ -114,16 +114,28 @@ def read_examples(recipe: RewardRecipe) -> Examples:
         used, told = ranked.used, ranked.told
     else:
         assert recipe.preferences is not None
-        labels: Literal["hard", "soft"] = "hard" if recipe.labels == "hard" else "soft"
+        # Made certain only later: a pair that is a tie names no better side.
+        labels: Literal["told", "soft"] = "told" if recipe.labels == "hard" else "soft"
         pairs = load_pairs(recipe.preferences, labels, (0.0, 1.0), recipe)
         train, held_out = (_grouped(rows) for rows in (pairs.train, pairs.held_out))
-        used, told = pairs.used, pairs.told
+        used, told = pairs.used, [*pairs.told, *_weighted(pairs)]
     if all(_ties(one) for one in train):
         raise DataError(
             f"{used[0].path}: all labels are ties (0.5), so there is nothing to learn; judge with "
             "more votes, or more varied completions"
         )
     return Examples(train, held_out, heads, scope_heads, used, constitution, told)
+
+
+def _weighted(pairs: PairData) -> list[str]:
+    """What is said of rows that ask for a weight, which no loss of ours takes here."""
+    rows = [one for one in (*pairs.train, *pairs.held_out) if one.weight != 1]
+    if not rows:
+        return []
+    return [
+        f"{len(rows)} rows have a `weight`, such as {rows[0].place}, which is left aside: a reward "
+        "model counts all prompts alike; weigh whole files of a mix, or change p_chosen"
+    ]
 
 
 def _grouped(pairs: Sequence[PreferencePair]) -> list[RankedPrompt]:

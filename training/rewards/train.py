@@ -1,10 +1,12 @@
 """Training a reward model: a recipe and labelled prompts in, a model with its heads out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 from judges.aggregate import Floats
 from judges.calibration.estimates import Estimate
@@ -15,13 +17,14 @@ from judges.progress import say
 from judges.records import Record
 from judges.rewards.description import Head
 from judges.rewards.encoding import RewardEncoder
-from training.rewards.accuracy import accuracy
+from training.rewards.accuracy import LengthNulls, accuracy, length_nulls
 from training.rewards.examples import EncodedPrompt, RankedPrompt, keep_completions, relabel
 from training.rewards.recipe import Examples, RewardRecipe, read_examples
 from training.runs.loading import building_trainer, load_tokenizer
 from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
 
 HEADS_FILE = "heads.json"
+M = TypeVar("M")
 
 
 class HeadsFile(Record):
@@ -39,11 +42,15 @@ class RewardSummary(RunSummary):
     """What came of training a reward model."""
 
     pairs: int
-    """Labelled pairs trained on, of any head."""
+    """Labelled pairs trained on, of any head; under hard labels, without ties."""
     completions_dropped: int
     """Completions left out: longer than max_length with their prompt."""
+    held_out_dropped: int = 0
+    """Completions left out of what is measured on, for the same reason."""
     accuracy: dict[str, Estimate]
     """Of each head on pairs of prompts held out; empty where none were."""
+    nulls: dict[str, LengthNulls] = Field(default_factory=dict)
+    """What length alone gets right of the same pairs."""
 
 
 def train_reward(
@@ -67,8 +74,11 @@ def train_reward(
         encoder = RewardEncoder(model_folder(recipe.model))
         encoded, dropped = encode_prompts(examples.train, encoder, examples, recipe.max_length)
         _say_dropped(dropped, examples.train, recipe, run.message)
-        held_out, _ = encode_prompts(examples.held_out, encoder, examples, recipe.max_length)
-        trainer, network = _make_trainer(recipe, examples, _labelled(encoded, recipe), run)
+        encoded = _labelled(encoded, recipe)
+        held_out, lost = encode_prompts(examples.held_out, encoder, examples, recipe.max_length)
+        if lost:
+            run.message(f"{lost} completions held out are too long to be measured on (max_length)")
+        trainer, network = _make_trainer(recipe, examples, encoded, run)
         run.train(trainer)
         _publish(trainer, network, examples, recipe, run)
         rewards = _read_prompts(trainer, network, held_out, recipe)
@@ -78,7 +88,13 @@ def train_reward(
             rows_dropped=len(examples.train) - len(encoded),
             pairs=sum(one.ranked.pairs for one in encoded),
             completions_dropped=dropped,
-            accuracy=_accuracies(rewards, held_out, examples),
+            held_out_dropped=lost,
+            accuracy=_of_heads(partial(accuracy, rewards, _ranked(held_out)), examples, held_out),
+            nulls=_of_heads(
+                partial(length_nulls, rewards, _lengths(held_out), _ranked(held_out)),
+                examples,
+                held_out,
+            ),
         )
 
 
@@ -111,12 +127,22 @@ def encode_prompts(
 
 
 def _labelled(prompts: Sequence[EncodedPrompt], recipe: RewardRecipe) -> list[EncodedPrompt]:
-    """The prompts with their labels as the recipe takes them."""
+    """The prompts with their labels as the recipe takes them, those that keep one.
+
+    Raises: ConfigError where nothing is left.
+    """
 
     def told(ranked: RankedPrompt) -> RankedPrompt:
         return replace(ranked, p_HNN=relabel(ranked.p_HNN, recipe.labels, recipe.clamp))
 
-    return [replace(one, ranked=told(one.ranked)) for one in prompts]
+    labelled = [replace(one, ranked=told(one.ranked)) for one in prompts]
+    left = [one for one in labelled if one.ranked.pairs]
+    if not left:
+        raise ConfigError(
+            f"max_length is {recipe.max_length}, and no two completions of one prompt that differ "
+            "in their labels are that short, so nothing is left to train on; raise max_length"
+        )
+    return left
 
 
 def _say_dropped(
@@ -222,13 +248,22 @@ def _read_prompts(
     return np.split(outputs, np.cumsum(counts)[:-1])
 
 
-def _accuracies(
-    rewards: Sequence[Floats], prompts: Sequence[EncodedPrompt], examples: Examples
-) -> dict[str, Estimate]:
-    found = {}
-    for head, described in enumerate(examples.heads):
-        if described.kind != "applies" and prompts:
-            measured = accuracy(rewards, [one.ranked for one in prompts], head)
-            if measured is not None:
-                found[described.name] = measured
-    return found
+def _ranked(prompts: Sequence[EncodedPrompt]) -> list[RankedPrompt]:
+    return [one.ranked for one in prompts]
+
+
+def _lengths(prompts: Sequence[EncodedPrompt]) -> list[Floats]:
+    """Tokens of each prompt's completions, the prompt's own included. Shapes: (N,) each."""
+    return [
+        np.array([len(text) for text in one.texts[: len(one.ranked.completions)]], float)
+        for one in prompts
+    ]
+
+
+def _of_heads(
+    measure: Callable[[int], M | None], examples: Examples, prompts: Sequence[EncodedPrompt]
+) -> dict[str, M]:
+    """A measure of each head that orders completions, where there are pairs to take it of."""
+    heads = [n for n, head in enumerate(examples.heads) if head.kind != "applies" and prompts]
+    found = {examples.heads[head].name: measure(head) for head in heads}
+    return {name: value for name, value in found.items() if value is not None}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from judges.errors import DataError
-from training.rewards.accuracy import accuracy, outcomes
+from training.rewards.accuracy import accuracy, length_nulls, outcomes
 from training.rewards.examples import (
     RankedPrompt,
     from_pairs,
@@ -128,3 +128,18 @@ def test_accuracy_has_an_interval_over_prompts() -> None:
     assert (found.n, found.low < 0.75, found.high > 0.84) == (100, True, True)
     no_labels = from_rankings([("r:1", line())], ["kind", "brief"])
     assert accuracy([np.zeros((3, 2))], no_labels, head=1) is None
+
+
+def test_beside_accuracy_stands_what_length_alone_gets_right() -> None:
+    (one,) = from_rankings([("r:1", line())])  # a above b, c above b
+    prompts = [one] * 20
+    lengths = [np.array([9.0, 5.0, 1.0])] * 15 + [np.array([9.0, 5.0, 5.0])] * 5
+    rewards = [np.array([3.0, 1.0, 2.0])] * 10 + [np.array([3.0, 1.0, 0.0])] * 10
+    found = length_nulls(rewards, lengths, prompts)
+    assert found is not None
+    assert (found.longer.value, found.shorter.value) == (0.5625, 0.4375)
+    assert found.longer.n == found.above.n == 40
+    assert found.above.value == pytest.approx(0.75 - 0.5625)
+    turned = length_nulls(rewards, [-one for one in lengths], prompts)
+    assert turned is not None
+    assert (turned.shorter, turned.above) == (found.longer, found.above)

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from judges.errors import ConfigError, DataError
 from tests.training.rewards.tiny_rewards import make_recipe
-from tests.training.tiny_policy import make_preferences
+from tests.training.tiny_policy import make_preferences, preference
+from training.rewards.examples import relabel
 from training.rewards.recipe import RewardRecipe, read_examples
 
 
@@ -82,6 +84,30 @@ def test_preferences_do_as_well(recipe: RewardRecipe, tmp_path: Path) -> None:
     assert len(examples.train) == 16
     assert examples.train[3].place == f"{rows}:4"
     assert {one.pairs for one in examples.train} == {1}
+
+
+def test_hard_labels_of_preferences_leave_ties_out_and_turn_doubtful_pairs_round(
+    recipe: RewardRecipe, tmp_path: Path
+) -> None:
+    file = tmp_path / "p.jsonl"
+    rows = [preference(number, p) for number, p in enumerate((0.9, 0.5, 0.2))]
+    rows.append({**preference(3, 0.0), "p_chosen": None})
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"rankings": None, "constitution": None, "preferences": file, "held_out_share": 0.0}
+    examples = read_examples(change(recipe, **given, labels="hard"))
+    hard = [relabel(one.p_HNN, "hard")[0, 0, 1] for one in examples.train]
+    assert hard == pytest.approx([1, np.nan, 0, 1], nan_ok=True)
+
+
+def test_weights_of_rows_are_told_to_be_left_aside(recipe: RewardRecipe, tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    rows = [{**preference(number, 0.9), "weight": number + 1.0} for number in range(3)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"rankings": None, "constitution": None, "preferences": file, "held_out_share": 0.0}
+    assert (
+        f"2 rows have a `weight`, such as {file}:2"
+        in read_examples(change(recipe, **given)).told[0]
+    )
 
 
 def test_labels_that_are_all_ties_are_refused(recipe: RewardRecipe) -> None:

@@ -13,7 +13,7 @@ from judges.rewards.arithmetic import standardise
 from judges.rewards.score import Rewards
 from tests.training.rewards.tiny_rewards import TEXTS, make_constitution, make_recipe
 from tests.training.tiny_policy import make_policy
-from training.rewards.export import ExportSettings, export_reward_model
+from training.rewards.export import ExportSettings, export_reward_model, spread_reference
 from training.rewards.loaded import LoadedModel
 from training.rewards.recipe import RewardRecipe
 from training.rewards.train import RewardSummary, train_reward
@@ -70,6 +70,11 @@ def test_loss_falls_and_rewards_order_unseen_pairs(
     assert summary.accuracy["reward"].value > 0.9
     assert summary.accuracy["reward"].n >= 18
     assert summary.pairs == 6 * summary.rows
+    nulls = summary.nulls["reward"]
+    assert nulls.shorter.n == summary.accuracy["reward"].n
+    assert nulls.shorter.value > 0.8, "these labels are of brevity"
+    gain = summary.accuracy["reward"].value - nulls.shorter.value
+    assert nulls.above.value == pytest.approx(gain)
     stored = (recipe.output / "summary.json").read_bytes()
     assert RewardSummary.model_validate_json(stored) == summary
 
@@ -166,10 +171,40 @@ def test_too_long_completions_are_counted_and_too_many_refused(recipe: RewardRec
     some = change(some, output=recipe.output.with_name("some"))
     summary = train_reward(some, message=said.append)
     assert summary.completions_dropped > 0
+    assert summary.held_out_dropped > 0
     assert said == [
         f"{summary.completions_dropped} of {4 * summary.rows} completions are longer than 40 "
-        "tokens with their prompt, and left out (max_length)"
+        "tokens with their prompt, and left out (max_length)",
+        f"{summary.held_out_dropped} completions held out are too long to be measured on "
+        "(max_length)",
     ]
+    none = change(some, max_length=8, max_dropped=1.0, output=recipe.output.with_name("none"))
+    with pytest.raises(ConfigError, match=r"max_length is 8, and no two completions .* raise"):
+        train_reward(none, message=said.append)
+
+
+def test_ties_are_no_pairs_where_labels_are_hard(recipe: RewardRecipe) -> None:
+    assert recipe.rankings is not None
+    file = recipe.rankings[0].path
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    tied = [lines[0] | {"p": [[0.5] * 4] * 4}, *lines[1:]]
+    file.write_text("".join(json.dumps(line) + "\n" for line in tied))
+    hard = change(recipe, labels="hard", held_out_share=0.0, frozen=True, trainer={"max_steps": 1})
+    summary = train_reward(hard, message=silent)
+    assert (summary.rows, summary.pairs) == (31, 31 * 6)
+
+
+def test_a_reference_is_drawn_from_the_whole_set_in_whole_prompts() -> None:
+    some = spread_reference(REFERENCE, 9)
+    prompts = [prompt[0].content for prompt, _ in some]
+    assert len(some) == 9
+    assert len(set(prompts)) == 3
+    assert prompts == sorted(prompts)
+    assert [text for prompt, text in some if prompt == some[0][0]][:2] == [
+        text for _, text in REFERENCE[:2]
+    ]
+    assert spread_reference(REFERENCE, 24) is REFERENCE
+    assert set(prompts) != {f"Which tea is better, {number}?" for number in range(3)}
 
 
 def test_an_exported_model_is_standardised_on_its_reference_set(
