@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.linalg import solve
 
 from judges.aggregate import Floats, sigmoid
 from judges.canonical import digest
@@ -22,6 +22,7 @@ from training.rewards.examples import RankedPrompt, keep_completions
 
 DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
 FOLDS = 4
+MOST_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,36 @@ def _fit(prompts: Sequence[StatedPrompt], labels: Sequence[Floats], decay: float
         weights.append(np.full(len(i), 1 / max(len(i), 1)))
     x, p, weight = np.concatenate(gaps), np.concatenate(told), np.concatenate(weights)
     weight = weight / max(weight.sum(), 1e-12)
+    if len(x) >= x.shape[1]:
+        return _least(x, p, weight, decay)
+    basis = np.linalg.qr(x.T)[0]  # the head lies in the span of the gaps
+    return np.asarray(basis @ _least(x @ basis, p, weight, decay))
 
-    def loss(head: Floats) -> tuple[float, Floats]:
+
+def _least(x: Floats, p: Floats, weight: Floats, decay: float) -> Floats:
+    """The head of least loss, by Newton's method: some eight steps, where gradients need hundreds.
+
+    Shapes: (n, D), (n,), (n,) → (D,).
+    """
+
+    def loss(head: Floats) -> float:
         gap = x @ head
-        value = weight @ (np.logaddexp(0, gap) - p * gap) + decay / 2 * head @ head
-        return float(value), x.T @ (weight * (sigmoid(gap) - p)) + decay * head
+        return float(weight @ (np.logaddexp(0, gap) - p * gap) + decay / 2 * head @ head)
 
-    start = np.zeros(x.shape[1])
-    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", tol=1e-9).x)
+    head = np.zeros(x.shape[1])
+    for _ in range(MOST_STEPS):
+        q = sigmoid(x @ head)
+        slope = x.T @ (weight * (q - p)) + decay * head
+        if np.abs(slope).max() < 1e-10:
+            break
+        bend = (x.T * (weight * q * (1 - q))) @ x
+        bend.flat[:: len(bend) + 1] += decay
+        step = solve(bend, slope, assume_a="pos")
+        length, here, fall = 1.0, loss(head), slope @ step
+        while loss(head - length * step) > here - 1e-4 * length * fall and length > 1e-6:
+            length /= 2
+        head = head - length * step
+    return head
 
 
 def choose_decay(prompts: Sequence[StatedPrompt], labels: Sequence[Floats]) -> float:

@@ -12,6 +12,7 @@
 | labelled | `completions` with `preferred_index`, and what `charter judge-card` reads |
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from judges.cards.labelled import TIE, parse_labelled
 from judges.errors import DataError
 from judges.preferences import PairingSettings, preference_rows
-from training.data.messages import Messages, as_messages, as_prompt, as_turns, split_pair
+from training.data.messages import Messages, as_messages, as_prompt, as_turns, short, split_pair
 
 ALWAYS = 1.0
 RATINGS = ("overall_score", "fine-grained_score", "rating", "score")
@@ -53,8 +54,7 @@ def parse_pairs(
         there, absent = ("chosen", "rejected") if "chosen" in row else ("rejected", "chosen")
         raise DataError(f"{where}: no `{absent}` beside `{there}`; a pair needs both")
     elif "generations" in row and "ratings" in row:
-        rated = list(zip(row["generations"], row["ratings"], strict=True))
-        yield from _rated(prompt_of(row, where), rated, where, pairing, dropped)
+        yield from _rated(prompt_of(row, where), _generations(row, where), where, pairing, dropped)
     elif "instruction" in row and isinstance(row.get("completions"), list):
         rated = [(one.get("response"), _rating(one, where)) for one in row["completions"]]
         yield from _rated(prompt_of(row, where), rated, where, pairing, dropped)
@@ -115,7 +115,7 @@ def _ranking(
 
 def _rated(
     prompt: Messages | None,
-    rated: list[tuple[Any, Any]],
+    rated: list[tuple[Any, float | None]],
     where: str,
     pairing: str,
     dropped: Counter[str],
@@ -123,7 +123,7 @@ def _rated(
     if prompt is None:
         raise DataError(f"{where}: no `prompt` or `instruction` beside the ratings; add it")
     known = [
-        (text, float(rating))
+        (text, rating)
         for text, rating in rated
         if rating is not None and isinstance(text, str) and text.strip()
     ]
@@ -140,6 +140,31 @@ def _rated(
             yield RawPair(prompt, chosen, as_messages(worse, "assistant", where), None, None)
 
 
+def _generations(row: Mapping[str, Any], where: str) -> list[tuple[Any, float | None]]:
+    """distilabel's texts with their ratings, None where a judge gave none."""
+    texts, ratings = row["generations"], row["ratings"]
+    lists = isinstance(texts, list) and isinstance(ratings, list)
+    if not lists or len(texts) != len(ratings):
+        raise DataError(
+            f"{where}: `generations` and `ratings` are no lists of one length; give each "
+            "generation its rating, or null"
+        )
+    return [(text, _number(rating, where)) for text, rating in zip(texts, ratings, strict=True)]
+
+
+def _number(rating: Any, where: str) -> float | None:
+    """A rating, None where there is none. Raises: DataError for what is no number."""
+    if rating in (None, "N/A"):
+        return None
+    try:
+        number = float(rating)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isnan(number):
+        raise DataError(f"{where}: a rating is {short(rating)}; use numbers, or null for none")
+    return number
+
+
 def _rating(completion: Any, where: str) -> float | None:
     """UltraFeedback's overall score, or the mean of its four ratings, which are strings there."""
     if not isinstance(completion, dict):
@@ -147,10 +172,8 @@ def _rating(completion: Any, where: str) -> float | None:
     annotations = completion.get("annotations") or {}
     given = [completion.get(name) for name in RATINGS if completion.get(name) is not None][:1]
     given = given or [one.get("Rating") for one in annotations.values() if isinstance(one, dict)]
-    try:
-        ratings = [float(one) for one in given if one not in (None, "N/A")]
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: a rating is {given!r}; use numbers") from None
+    found = [_number(one, where) for one in given]
+    ratings = [one for one in found if one is not None]
     return sum(ratings) / len(ratings) if ratings else None
 
 

@@ -81,13 +81,20 @@ def train_kto(
         data.tell(run.message)
         with scoring_completions_only(run.manifest.hardware.device):
             trainer = make_trainer(recipe, data, run)
-            rows = trainer.train_dataset
-            tokens = column_lengths(rows, "prompt_ids") + column_lengths(rows, "completion_ids")
-            lengths = Lengths.of(len(data.train), rows["row"], tokens, recipe.max_length)
+            lengths = _lengths(trainer.train_dataset, 0, len(data.train), recipe)
             lengths.check(recipe, data.place, run.message)
+            if data.held_out:
+                held = _lengths(trainer.eval_dataset, len(data.train), len(data.held_out), recipe)
+                held.tell_held_out(run.message)
             run.train(trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
+
+
+def _lengths(rows: Any, first: int, count: int, recipe: KtoRecipe) -> Lengths:
+    """Which of so many rows, numbered from `first`, TRL dropped and will cut: it says neither."""
+    tokens = column_lengths(rows, "prompt_ids") + column_lengths(rows, "completion_ids")
+    return Lengths.of(count, [row - first for row in rows["row"]], tokens, recipe.max_length)
 
 
 def make_trainer(recipe: KtoRecipe, data: ExampleData, run: Run) -> Any:

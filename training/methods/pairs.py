@@ -75,8 +75,12 @@ def train_pairs(
         data.tell(run.message)
         with scoring_completions_only(run.manifest.hardware.device):
             trainer = make_trainer(recipe, data, run)
-            lengths = pair_lengths(trainer.train_dataset, len(data.train), recipe.max_length)
+            lengths = pair_lengths(trainer.train_dataset, 0, len(data.train), recipe.max_length)
             lengths.check(recipe, data.place, run.message)
+            if data.held_out:
+                pair_lengths(
+                    trainer.eval_dataset, len(data.train), len(data.held_out), recipe.max_length
+                ).tell_held_out(run.message)
             run.watch(DisplacementWatch(run.message, _has_reference(recipe)).see)
             run.train(trainer)
         run.publish(trainer)
@@ -116,11 +120,12 @@ def make_trainer(recipe: PairRecipe, data: PairData, run: Run) -> Any:
     return collating_rows(trainer, ("p_chosen", "weight"))
 
 
-def pair_lengths(dataset: Any, rows: int, max_length: int) -> Lengths:
-    """Which pairs TRL dropped, and which it will cut: it says neither."""
+def pair_lengths(dataset: Any, first: int, rows: int, max_length: int) -> Lengths:
+    """Which of so many pairs, numbered from `first`, TRL dropped and will cut: it says neither."""
     prompt, chosen, rejected = (
         column_lengths(dataset, name) for name in ("prompt_ids", "chosen_ids", "rejected_ids")
     )
     from numpy import maximum
 
-    return Lengths.of(rows, dataset["row"], prompt + maximum(chosen, rejected), max_length)
+    kept = [row - first for row in dataset["row"]]
+    return Lengths.of(rows, kept, prompt + maximum(chosen, rejected), max_length)

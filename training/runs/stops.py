@@ -14,6 +14,7 @@ from typing import Any
 from judges.errors import CharterError, DataError, ModelError
 from training.runs.recipe import RunRecipe
 from training.runs.run_folder import RunFolder
+from training.runs.trainer_options import config_fields
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FULL_WORDS = re.compile(
@@ -53,20 +54,31 @@ def memory_advice(error: BaseException, recipe: RunRecipe) -> str:
             f"trainer.per_device_train_batch_size {rows} -> {rows // 2} with "
             f"trainer.gradient_accumulation_steps {steps} -> {steps * 2} (same losses)"
         )
-    if not get("gradient_checkpointing", recipe.device == "cuda"):
+    # Where the device is left to charter and memory is a GPU's, checkpointing is on already.
+    on_gpu = recipe.device == "cuda" or "CUDA" in str(error)
+    if not get("gradient_checkpointing", on_gpu):
         knobs.append("trainer.gradient_checkpointing = true (same losses, about 20 % slower)")
     knobs.append(f"max_length {recipe.max_length} -> {max(2, recipe.max_length // 2)}")
-    if recipe.lora is None:
+    if recipe.lora is None and not getattr(recipe, "frozen", False):
         knobs.append("a [lora] table instead of training all weights")
         if "8bit" not in str(get("optim", "")):
             knobs.append('trainer.optim = "adamw_8bit" (needs bitsandbytes)')
-    else:
-        knobs.append('trainer.model_init_kwargs = {dtype = "bfloat16"} for the frozen base')
+    elif key := _dtype_key(recipe):
+        knobs.append(f'{key} = "bfloat16" for the frozen base')
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
         f"out of memory ({first[:120]}); turn one of these, then start again in another `output`: "
         + "; ".join(knobs)
     )
+
+
+def _dtype_key(recipe: RunRecipe) -> str | None:
+    """The key that says in which format weights are held, where a recipe has one."""
+    if "dtype" in type(recipe).model_fields:
+        return "dtype"
+    if "model_init_kwargs" in config_fields(recipe.CONFIG):
+        return "trainer.model_init_kwargs.dtype"
+    return None
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from charter import main
 from tests.judges.models.scripted_server import Script, serve
-from tests.judges.rewards.reward_folder import KIND, classify, make_folder, whole
+from tests.judges.rewards.reward_folder import KIND, classify, make_folder, principled, whole
 
 CONSTITUTION = f"""\
 name: tea
@@ -63,3 +63,18 @@ async def test_judge_card_and_calibration(script: Script) -> None:
     assert len(script.bodies("/classify")) == asked + 1, "only the canaries: votes are stored"
     lines = [json.loads(line) for line in Path("r.jsonl").read_text().splitlines()]
     assert {line["digests"]["calibration"] is not None for line in lines} == {True}
+
+
+async def test_heads_of_principles_have_a_card_but_know_no_negated_wording(
+    script: Script, tmp_path: Path
+) -> None:
+    make_folder(tmp_path / "heads", principled())
+    script.paths["/classify"] = classify(3)
+    Path("judges.toml").write_text(
+        f'[rm]\ntransport = "reward"\nreward_model = "heads"\nurl = "{script.url}"\n'
+    )
+    card = ["judge-card", "--data", "data.jsonl", "--constitution", "tea.yaml", "--judge", "rm"]
+    assert await asyncio.to_thread(main, [*card, "--output", "card.json"]) == 0
+    told = json.loads(Path("card.json").read_text())
+    assert (told["n"], told["unscored"], told["flip_rate"]) == (24, 0, 0)
+    assert told["inversion"] is None

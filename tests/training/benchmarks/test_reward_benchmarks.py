@@ -63,8 +63,9 @@ def test_a_fit_is_the_same_each_time_and_smaller_under_more_decay() -> None:
     assert np.linalg.norm(tight) < np.linalg.norm(loose)
 
 
-def test_a_fit_is_least_by_the_loss_that_reward_models_are_trained_on() -> None:
-    prompts = made_up(9)
+@pytest.mark.parametrize("width", [6, 80], ids=["more pairs than dimensions", "fewer"])
+def test_a_fit_is_least_by_the_loss_that_reward_models_are_trained_on(width: int) -> None:
+    prompts = made_up(9, width=width)
     labels = [one.ranked.p_HNN for one in prompts]
     head = torch.tensor(fit_heads(prompts, labels, 0.05), requires_grad=True)
     states = torch.tensor(np.stack([one.states_ND for one in prompts]))

@@ -119,7 +119,7 @@ def test_completions_of_several_turns_part_where_they_differ() -> None:
 
 def test_ties_and_unrated_completions_are_counted() -> None:
     dropped: Counter[str] = Counter()
-    row = {"instruction": "a", "generations": ["x", "y", "z", "w"], "ratings": [3, 3, 1, None]}
+    row = {"instruction": "a", "generations": ["x", "y", "z", "w"], "ratings": [3, 3, 1, "N/A"]}
     assert len(list(parse_pairs(row, "f:1", "all", dropped))) == 2
     assert dropped == {"tie": 1, "unrated": 1}
     assert len(list(parse_pairs(row, "f:1", "best-worst", dropped))) == 1
@@ -149,6 +149,14 @@ def test_ties_and_unrated_completions_are_counted() -> None:
         pytest.param(
             {"instruction": "a", "completions": [{"response": "b", "rating": "good"}]},
             "use numbers", id="a rating in words",
+        ),
+        pytest.param(
+            {"instruction": "a", "generations": ["b", "c"], "ratings": [3]},
+            "no lists of one length", id="a rating short",
+        ),
+        pytest.param(
+            {"instruction": "a", "generations": ["b", "c"], "ratings": [3, "good"]},
+            "a rating is 'good'; use numbers", id="a generation's rating in words",
         ),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """What every method owes: it learns, resumes exactly, tells what it lost, stops when ruined."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,6 +128,17 @@ def test_rows_that_do_not_fit_are_counted_named_and_bounded(
     nothing = recipe_of(name, folder, tmp_path / "none", **{**changes, "max_length": 3})
     with pytest.raises(ConfigError, match="nothing is left to train on"):
         case.train(nothing, message=lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["sft", "kto", "dpo"])
+def test_rows_held_out_that_do_not_fit_are_told(name: str, folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    recipe = recipe_of(
+        name, folder, tmp_path / "run", max_length=28, max_cut=1.0, held_out_share=0.5,
+        trainer={"max_steps": 1},
+    )  # fmt: skip
+    METHODS[name].train(recipe, message=said.append)
+    assert any(re.search(r"of \d+ rows held out are cut off at max_length", one) for one in said)
 
 
 def test_only_completions_are_learnt_from(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from charter import main
 from judges.judge_files import open_judges
 from judges.model import Failure
 from judges.rank import rank
@@ -88,6 +89,32 @@ def _wait(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
         except OSError:
             time.sleep(0.25)
     raise AssertionError(log.read_text()[-3000:])
+
+
+def write_labelled(file: Path) -> None:
+    """Pairs as people label them: the shorter answer is the better one."""
+    rows = [
+        {"prompt": f"Which tea is better, {number}?", "completions": list(TEXTS[:2]),
+         "preferred_index": 0}
+        for number in range(64, 76)
+    ]  # fmt: skip
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_judge_card_of_an_exported_model(
+    exported: Path, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_constitution(tmp_path)
+    (tmp_path / "judges.toml").write_text(
+        f'[rm]\ntransport = "reward"\nreward_model = "{exported}"\nurl = "{url}"\n'
+    )
+    write_labelled(tmp_path / "data.jsonl")
+    card = ["judge-card", "--data", "data.jsonl", "--constitution", "tea.yaml", "--judge", "rm"]
+    assert main([*card, "--output", "card.json"]) == 0
+    told = json.loads((tmp_path / "card.json").read_text())
+    assert (told["n"], told["unscored"], told["flip_rate"]) == (12, 0, 0)
+    assert told["accuracy"] > 0.9, "it was trained to prefer brevity"
 
 
 def classify(address: str, **body: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from judges.errors import ConfigError, DataError, ModelError
 from training.methods.dpo import DpoRecipe
+from training.rewards.recipe import RewardRecipe
 from training.runs.run_folder import RunFolder
 from training.runs.stops import FiniteWatch, clear_stops
 
@@ -55,9 +56,6 @@ def test_full_disk_names_the_checkpoint_that_is_whole(folder: RunFolder, error: 
     [
         pytest.param(MemoryError(), id="Python"),
         pytest.param(
-            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"), id="CUDA"
-        ),
-        pytest.param(
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), id="CPU"
         ),
     ],
@@ -85,6 +83,30 @@ def test_knobs_that_are_turned_already_are_not_named(folder: RunFolder) -> None:
     for knob in ("batch_size", "gradient_checkpointing", "[lora]", "adamw_8bit"):
         assert knob not in str(caught.value), knob
     assert "bfloat16" in str(caught.value)
+
+
+def test_a_gpu_checkpoints_already_where_the_device_is_left_to_charter(folder: RunFolder) -> None:
+    with pytest.raises(ModelError) as caught, clear_stops(folder, recipe_of()):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert "gradient_checkpointing" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "unnamed"),
+    [
+        pytest.param({"lora": {"r": 4}}, '; dtype = "bfloat16"', "model_init_kwargs", id="adapter"),
+        pytest.param({"frozen": True}, 'dtype = "bfloat16"', "[lora]", id="heads alone"),
+    ],
+)
+def test_knobs_are_keys_that_the_recipe_has(
+    folder: RunFolder, changes: dict[str, Any], named: str, unnamed: str
+) -> None:
+    given = {"model": "m", "preferences": "p", "output": "o", **changes}
+    recipe = RewardRecipe.model_validate(given)
+    with pytest.raises(ModelError) as caught, clear_stops(folder, recipe):
+        raise MemoryError
+    assert named in str(caught.value)
+    assert unnamed not in str(caught.value)
 
 
 @pytest.mark.parametrize(
