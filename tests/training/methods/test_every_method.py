@@ -134,7 +134,7 @@ def test_rows_that_do_not_fit_are_counted_named_and_bounded(
 def test_rows_held_out_that_do_not_fit_are_told(name: str, folder: Path, tmp_path: Path) -> None:
     said: list[str] = []
     recipe = recipe_of(
-        name, folder, tmp_path / "run", max_length=28, max_cut=1.0, held_out_share=0.5,
+        name, folder, tmp_path / "run", max_length=26, max_cut=1.0, held_out_share=0.5,
         trainer={"max_steps": 1},
     )  # fmt: skip
     METHODS[name].train(recipe, message=said.append)
