@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from judges.canonical import digest
 from judges.errors import ConfigError, ModelError
 from judges.items import first_problem
 from judges.jsonl import replacing
@@ -55,7 +56,7 @@ class RewardDescription(Record):
     heads: Annotated[tuple[Head, ...], Field(min_length=1)]
     """In the order of the model's outputs."""
     weights: str
-    """Digest of weights, tokenizer and chat template: the fingerprint of its votes."""
+    """Digest of weights, tokenizer and chat template."""
     max_length: Annotated[int, Field(ge=2)]
     """Longest prompt with completion, in tokens; what is longer is unscored."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
@@ -80,6 +81,13 @@ class RewardDescription(Record):
         if len(set(names)) < len(names):
             raise ValueError("two heads of one kind share a name")
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """What its votes are keyed by: the weights, and the length taken off, where it is."""
+        slopes = [head.length_slope for head in self.heads]
+        taken = f"+length-{digest(slopes)[:16]}" if any(slopes) else ""
+        return f"weights:{self.weights}{taken}"
 
     def index(self, kind: str, name: str | None = None, words: str | None = None) -> int | None:
         """Where a head stands among the outputs; None where there is no such head."""

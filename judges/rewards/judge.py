@@ -61,10 +61,10 @@ class RewardModel:
         self._asked: OrderedDict[Text, Asked] = OrderedDict()
 
     def capabilities(self) -> Capabilities:
-        """What it can do; the digest of its weights is what its votes are keyed by."""
+        """What it can do; its votes are keyed by its weights and the length it takes off."""
         return Capabilities(
             transport="reward",
-            fingerprint=f"weights:{self.description.weights}",
+            fingerprint=self.description.fingerprint,
             max_tokens=self.description.max_length,
             provenance=f"{self.server.engine} reward",
         )

@@ -81,6 +81,19 @@ async def test_a_vote_is_the_difference_of_rewards_and_its_swap_the_opposite(
     assert log_odds(swapped) == pytest.approx(-gap)
 
 
+async def test_the_same_weights_with_length_taken_off_are_another_judge(
+    script: Script, tmp_path: Path
+) -> None:
+    keys = set()
+    for slope in (0.0, 0.5, 0.25):
+        heads = tuple(head.model_copy(update={"length_slope": slope}) for head in whole())
+        async with AsyncExitStack() as stack:
+            model = await opened(script, make_folder(tmp_path / f"{slope}", heads), stack)
+            keys.add(model.capabilities().fingerprint)
+    assert len(keys) == 3
+    assert f"weights:{'w' * 64}" in keys
+
+
 async def test_each_text_is_read_once_however_many_pairs_it_stands_in(
     script: Script, tmp_path: Path
 ) -> None:
