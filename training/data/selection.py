@@ -108,7 +108,12 @@ def select_rows(
 
 
 def _without_leaks(rows: list[R], recipe: DataRecipe, data: RowData[R]) -> list[R]:
-    held_out = [prompt for path in recipe.keep_away for prompt in read_prompts(path)]
+    held_out: list[str] = []
+    for path in recipe.keep_away:
+        prompts = read_prompts(path)
+        held_out += prompts
+        source = DataSource(path=path)  # which rows are left depends on it: it is pinned too
+        data.used += (DataUsed(path=str(source.file), sha256=source.sha256(), rows=len(prompts)),)
     lost = leaked([plain_text(row.prompt) for row in rows], held_out) if held_out else []
     return _without(rows, lost, "have a prompt that keep_away holds", data, recipe.max_dropped)
 

@@ -1,5 +1,6 @@
 """Sets mixed by weight, split by prompt, freed of copies and leaks; losses told, and bounded."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,9 @@ def test_prompts_of_an_evaluation_are_kept_away(tmp_path: Path) -> None:
     data = load(recipe_of(file, keep_away=[away]))
     assert f"{file}:8" not in [pair.place for pair in data.train]
     assert len(data.train) == 19
+    # A resumed run with another such file would train on other rows: the manifest pins it.
+    (pinned,) = [used for used in data.used if used.path == str(away)]
+    assert pinned.sha256 == hashlib.sha256(away.read_bytes()).hexdigest()
     with pytest.raises(DataError, match=r"p.jsonl:8; that is more than max_dropped = 0.01 allows"):
         load(recipe_of(file, keep_away=[away], max_dropped=0.01))
     assert data.told == [
