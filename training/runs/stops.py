@@ -108,8 +108,9 @@ class FiniteWatch:
         self.rows_in_step = []
 
     def _stop(self, step: int, what: str, rows: list[int]) -> None:
+        where = self.places(rows) if rows else "packed rows, which cannot be named"
         raise ModelError(
-            f"training step {step + 1}: {what} on {self.places(rows)}; look at these rows, lower "
+            f"training step {step + 1}: {what} on {where}; look at these rows, lower "
             "trainer.learning_rate (or beta), and start a new run"
         )
 

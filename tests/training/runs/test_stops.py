@@ -130,3 +130,9 @@ def test_a_step_without_number_names_the_rows_of_all_its_batches() -> None:
         watch.gradient(1, math.nan)
     with pytest.raises(ModelError, match=r"training step 3: the loss is inf on rows \[5\]"):
         watch.loss(2, math.inf, [5])
+
+
+def test_packed_rows_are_said_to_be_nameless() -> None:
+    watch = FiniteWatch(lambda rows: ", ".join(map(str, rows)))
+    with pytest.raises(ModelError, match="the loss is nan on packed rows, which cannot be named"):
+        watch.loss(0, math.nan, [])
