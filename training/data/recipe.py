@@ -18,7 +18,8 @@ class DataRecipe(RunRecipe):
     keep_away: tuple[Path, ...] = ()
     """Files whose prompts must not be trained on: rows with one of them, or nearly, are dropped."""
     check_copies: bool = True
-    """Drop rows that repeat an earlier one, and count those that contradict one."""
+    """Drop rows that repeat an earlier one; count those that contradict one, or nearly have a
+    prompt that is held out."""
     max_dropped: Share = 0.05
     """Largest share of rows that may be dropped as too long or leaked; repeats do not count."""
     max_cut: Share = 0.1

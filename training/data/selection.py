@@ -104,7 +104,23 @@ def select_rows(
         raise DataError(
             f"held_out_share is {recipe.held_out_share}, which holds all {len(rows)} rows out"
         )
+    if recipe.check_copies:
+        _tell_near_prompts(data)
     return data
+
+
+def _tell_near_prompts(data: RowData[R]) -> None:
+    """Say which rows to train on have a prompt that nearly equals one held out.
+
+    They are kept: prompts made by a template all nearly equal each other.
+    """
+    texts = [[plain_text(row.prompt) for row in rows] for rows in (data.train, data.held_out)]
+    if near := leaked(*texts):
+        data.told.append(
+            f"{len(near)} of {len(data.train)} rows to train on have nearly a prompt that is held "
+            f"out, and are kept: {named(near, data.place)}; put what must not be trained on into "
+            "keep_away"
+        )
 
 
 def _without_leaks(rows: list[R], recipe: DataRecipe, data: RowData[R]) -> list[R]:

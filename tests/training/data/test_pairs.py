@@ -110,6 +110,22 @@ def test_prompts_of_an_evaluation_are_kept_away(tmp_path: Path) -> None:
     ]
 
 
+def test_prompts_that_nearly_stand_on_both_sides_of_the_split_are_told(tmp_path: Path) -> None:
+    long = "Tell me all that you know about how tea is grown, dried, sold and drunk in the north, "
+    long += "who first brought it there, what it cost, and why people came to love it so much {}"
+    prompts = [f"say the number {n} in french" for n in range(30)]
+    prompts += [long.format(ending) for ending in ("please", "now", "today", "soon", "first")]
+    sides = [is_held_out(({"role": "user", "content": text},), 0.4) for text in prompts[30:]]
+    assert len(set(sides)) == 2, "the near copies must stand on both sides to show anything"
+    rows = [{**row(n), "prompt": text} for n, text in enumerate(prompts)]
+    data = load(recipe_of(write(tmp_path / "p.jsonl", *rows), held_out_share=0.4))
+    (told,) = data.told
+    assert told.startswith(
+        f"{sides.count(False)} of {len(data.train)} rows to train on have nearly"
+    )
+    assert f"p.jsonl:{31 + sides.index(False)}" in told
+
+
 def test_labels_that_are_all_ties_teach_nothing(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(1, 0.5), row(2, 0.5))
     with pytest.raises(DataError, match="all 2 labels are ties"):
