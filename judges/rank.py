@@ -217,16 +217,17 @@ async def _ask_window(
     contests: list[Contest] = []
     if isinstance(pairs, FewPairs):
         contests = [open_contest(ballot, pairs, constitution) for ballot in ballots]
-        wanted = [contest.questions for contest in contests]
+        wanted = [
+            [q for q in contest.questions if only is None or q.principle in only]
+            for contest in contests
+        ]
     else:
         wanted = [
-            questions(ballot, constitution, pairs_to_judge(ballot, pairs))
+            questions(ballot, constitution, pairs_to_judge(ballot, pairs), only)
             if len(ballot.completions) > 1
             else []
             for ballot in ballots
         ]
-    if only is not None:
-        wanted = [[q for q in asked if q.principle in only] for asked in wanted]
     free = {s for s, (_, form) in matter.settings.items() if form.kind in ("applies", "rule")}
     first = [q for asked in wanted for q in asked if q.setting in free]
     told = await cast_votes(panel.seated(first, matter), matter, store, out)

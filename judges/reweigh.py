@@ -5,7 +5,7 @@ re-weighting and re-judging cannot differ.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations, compress
 from typing import Any
@@ -182,24 +182,32 @@ def _written(settings: Settings) -> dict[str, Any]:
 
 
 def questions(
-    ballot: Ballot, constitution: Constitution, pairs: Sequence[tuple[int, int]] | None = None
+    ballot: Ballot,
+    constitution: Constitution,
+    pairs: Sequence[tuple[int, int]] | None = None,
+    only: Container[str] | None = None,
 ) -> list[Question]:
-    """Every question whose vote a ballot needs: scopes, rules, and pairs in both orders."""
+    """Every question whose vote a ballot needs: scopes, rules, and pairs in both orders.
+
+    Some of them, where `only` holds the digests of what they ask.
+    """
     indices = [i for i, completion in enumerate(ballot.completions) if completion != EMPTY]
     wanted = list(combinations(indices, 2)) if pairs is None else pairs
     wanted = [(i, j) for i, j in wanted if i in indices and j in indices]
     asked: dict[Question, None] = {}
     for principle in constitution.principles:
         if principle.applies_when is not None:
-            for setting in ballot.settings.applies:
-                asked[_question(ballot, setting, principle.question_digest("applies"))] = None
+            digest = principle.question_digest("applies")
+            if only is None or digest in only:
+                asked |= {_question(ballot, s, digest): None for s in ballot.settings.applies}
+        digest = principle.question_digest("rule" if principle.rule else ballot.settings.kind)
+        if only is not None and digest not in only:
+            continue
         if principle.rule is not None:
-            for index in indices:
-                digest = principle.question_digest("rule")
-                asked[_question(ballot, ballot.settings.rule, digest, index)] = None
+            setting = ballot.settings.rule
+            asked |= {_question(ballot, setting, digest, index): None for index in indices}
             continue
         for setting in ballot.settings.of(principle):
-            digest = principle.question_digest(ballot.settings.kind)
             asked |= dict.fromkeys(_about_text(ballot, setting, digest, wanted))
     return list(asked)
 
