@@ -1,4 +1,4 @@
-"""The verbs of judging: their flags here, their work in `judges.verbs`, imported when one runs."""
+"""The verbs of judging: their flags here, their work in modules imported when one runs."""
 
 import argparse
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 KINDS: dict[str, Any] = {"pairs": "pair", "yes-no": "yes_no", "rating": "point", "list": "list"}
 """How --ask names each kind of question."""
+STORE = "judges.store.verbs"
 Verbs = Any  # argparse's own type for sub-parsers is private
 
 
@@ -46,7 +47,7 @@ def add_verb(
     return parser
 
 
-def later(name: str, module: str = "judges.verbs") -> Callable[[argparse.Namespace], int]:
+def later(name: str, module: str) -> Callable[[argparse.Namespace], int]:
     """A function imported only when its verb runs."""
 
     def run(options: argparse.Namespace) -> int:
@@ -159,7 +160,8 @@ def add_store_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sample(verbs: Verbs) -> None:
-    parser = add_verb(verbs, "sample", "Draw completions from a policy", later("run_sample"))
+    run = later("run_sample", "judges.sample_verbs")
+    parser = add_verb(verbs, "sample", "Draw completions from a policy", run)
     parser.add_argument("--prompts", type=Path, required=True, help="JSONL with `id`, `prompt`")
     parser.add_argument("--output", type=Path, required=True, help="completions file to write")
     parser.add_argument(
@@ -172,14 +174,18 @@ def _add_sample(verbs: Verbs) -> None:
 def _add_votes(verbs: Verbs) -> None:
     parser = add_verb(verbs, "votes", "Look after the vote store", no_verb)
     inner = parser.add_subparsers(metavar="VERB", required=True)
-    stats = add_verb(inner, "stats", "Count votes by kind, judge and status", later("run_stats"))
-    export = add_verb(inner, "export", "Write all votes to a file", later("run_export"))
+    stats = add_verb(
+        inner, "stats", "Count votes by kind, judge and status", later("run_stats", STORE)
+    )
+    export = add_verb(inner, "export", "Write all votes to a file", later("run_export", STORE))
     export.add_argument("--output", type=Path, required=True, help=".jsonl or .parquet file")
     merge = add_verb(
-        inner, "merge", "Take over votes of an export or another store", later("run_merge")
+        inner, "merge", "Take over votes of an export or another store", later("run_merge", STORE)
     )
     merge.add_argument("source", metavar="FILE|URL", help="an export, or a store's URL")
-    erase = add_verb(inner, "erase", "Erase a text for good; its votes stay", later("run_erase"))
+    erase = add_verb(
+        inner, "erase", "Erase a text for good; its votes stay", later("run_erase", STORE)
+    )
     group = erase.add_mutually_exclusive_group(required=True)
     group.add_argument("--text", help="the text itself")
     group.add_argument("--file", type=Path, help="a file that holds exactly the text")

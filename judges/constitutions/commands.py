@@ -8,6 +8,7 @@ from judges.diagnostics.commands import add_verbs as add_diagnostic_verbs
 from judges.inference.commands import add_verbs as add_infer_verb
 
 WORK = "judges.constitutions.verbs"
+GOLDEN = "judges.constitutions.golden_verbs"
 LIFE = "judges.constitutions.lifecycle_verbs"
 REFERENCE = "name@version, name, or path"
 
@@ -35,7 +36,9 @@ def _add_readers(inner: Verbs) -> None:
         ("lint", "Check a constitution file and its style; exit 1 for what forbids publishing"),
         ("test", "Run the golden tests: does a judge prefer what should be better?"),
     ):
-        verb = add_verb(inner, name, help_text, later(f"run_{name}", WORK))
+        verb = add_verb(
+            inner, name, help_text, later(f"run_{name}", GOLDEN if name == "test" else WORK)
+        )
         verb.add_argument("reference", metavar="REFERENCE", help=REFERENCE)
         if name == "test":
             add_judge_flags(verb)

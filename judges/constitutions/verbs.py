@@ -1,11 +1,10 @@
-"""What list, show, lint, test and diff do: load, call one function, print."""
+"""What list, show, lint and diff do: load, call one function, print."""
 
 import argparse
-import asyncio
 import difflib
 import json
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from typing import Any
 
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.diff import UNITS, Change, Diff, compare, headline
@@ -19,21 +18,9 @@ from judges.constitutions.misfits import name_place
 from judges.constitutions.published import deprecations
 from judges.constitutions.semver import demanded_step, next_version
 from judges.constitutions.yaml_source import YamlSource, read_yaml
-from judges.cost import JudgeEstimate, Survey
-from judges.cost_text import estimate_lines
-from judges.golden import GoldenResult, run_golden_tests
-from judges.intervals import wilson
-from judges.items import load_items
-from judges.judge_files import open_judges
 from judges.progress import say
-from judges.ranking_verbs import prices_of, speed_wanted
-from judges.relabelling.estimate import estimate_plan
-from judges.relabelling.plan import plan_relabel
-from judges.store.vote_store import VoteStore
 from judges.verbs import emit
 
-Told = tuple[list[JudgeEstimate], int]
-"""What an edit costs each judge, and votes that are lacking besides."""
 JUDGED_TEXTS = (
     "text",
     "applies_when",
@@ -114,40 +101,15 @@ def _place(finding: Finding, source: YamlSource | None) -> str | None:
     return None
 
 
-def run_test(options: argparse.Namespace) -> int:
-    """`charter constitution test`: exit code 1 when a test is not passed."""
-    constitution = load_constitution(options.reference)
-
-    async def run() -> list[GoldenResult]:
-        async with AsyncExitStack() as stack:
-            judges = await open_judges(options.judge, stack)
-            return await run_golden_tests(constitution, judges, store)
-
-    with VoteStore.open(options.store) as store:
-        results = asyncio.run(run())
-    passed = sum(result.passed for result in results)
-    low, high = wilson(passed, len(results))
-    if options.json:
-        emit(json.dumps([result.model_dump() for result in results], indent=2))
-    else:
-        for result in results:
-            p = "unscored" if result.p is None else f"p {result.p:.3f}"
-            mark = "pass" if result.passed else "FAIL"
-            emit(f"{mark}  {result.principle}:{result.test}  {p}")
-    say(f"passed {passed} of {len(results)} (95 % interval {low:.2f} to {high:.2f})")
-    return 0 if passed == len(results) else 1
-
-
 def run_diff(options: argparse.Namespace) -> int:
     """`charter constitution diff`"""
     before = load_constitution(options.before, warn=False)
     after = load_constitution(options.after, warn=False)
     diff = compare(before, after)
-    counted = options.input or options.rankings
-    told, rest = _estimated(after, diff, options) if counted else ([], 0)
+    told, lines, rest = _estimated(after, diff, options)
     if options.json:
         step = demanded_step(diff)
-        more = {"step": step, "estimates": [one.model_dump() for one in told], "lacking": rest}
+        more = {"step": step, "estimates": told, "lacking": rest}
         emit(json.dumps(diff.model_dump() | more, indent=2))
         return 0
     emit(f"{diff.before} → {diff.after}")
@@ -159,8 +121,8 @@ def run_diff(options: argparse.Namespace) -> int:
         emit(line)
     if (step := demanded_step(diff)) and before.name == after.name:
         emit(f"version: the {step} step, {next_version(before.version, step)}")
-    for one in told:
-        emit("\n".join(estimate_lines(one)))
+    for line in lines:
+        emit(line)
     if rest:
         emit(f"and {rest} votes on what did not change, not stored yet either")
     return 0
@@ -207,25 +169,19 @@ def _catching_up(diff: Diff) -> Iterator[str]:
         yield "nothing is to be done again: all votes and labels stay"
 
 
-def _estimated(after: Constitution, diff: Diff, options: argparse.Namespace) -> Told:
-    """What the edit costs, and how many votes are lacking on what did not change. No model call."""
-    rate, prices = speed_wanted(options), prices_of(options.judge)
-    only = diff.wanted_digests
+def _estimated(
+    after: Constitution, diff: Diff, options: argparse.Namespace
+) -> tuple[list[dict[str, Any]], list[str], int]:
+    """What the edit costs each judge, as data and in words, and votes that are lacking besides."""
+    if not (options.input or options.rankings):
+        return [], [], 0
+    # What it takes to count would make every other verb here twice as slow to start.
+    from judges.constitutions.edit_cost import estimate_edit
+    from judges.cost_text import estimate_lines
 
-    async def run() -> Told:
-        async with AsyncExitStack() as stack:
-            judges = await open_judges(options.judge, stack)
-            if options.rankings:
-                plan = plan_relabel(options.rankings, after, store)
-                rest = plan.votes - plan.only(only).votes
-                told = estimate_plan(
-                    plan.only(only), after, judges, store, rate=rate, prices=prices
-                )
-            else:
-                survey = Survey(load_items(options.input), after, judges, store)
-                rest = survey.votes() - survey.votes(only)
-                told = survey.estimates(only=only, rate=rate, prices=prices)
-            return told, rest
-
-    with VoteStore.open(options.store) as store:
-        return asyncio.run(run())
+    told, rest = estimate_edit(after, diff, options)
+    return (
+        [one.model_dump() for one in told],
+        [line for t in told for line in estimate_lines(t)],
+        rest,
+    )

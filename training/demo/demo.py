@@ -28,9 +28,9 @@ from judges.progress import progress, say
 from judges.ranking_files import reweigh_file
 from judges.ranking_verbs import rank_file
 from judges.records import Record
+from judges.sample_verbs import sample_file
 from judges.store.upkeep import store_stats
 from judges.store.vote_store import VoteStore
-from judges.verbs import sample_file
 from training.demo.report import DemoReport, FlippedLabel, WeightEdit, write_report
 from training.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
 from training.methods.dpo import DpoRecipe, train_dpo

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,16 @@ def test_lint_shows_a_text_that_a_remark_cuts_short(capsys: pytest.CaptureFixtur
     told = said(capsys, "lint", "a.yaml")
     assert "principle 'next-step-first', test 2, better ends before the '#'" in told
     assert re.search(r"^a.yaml:\d+:9: .*\(cut-text\)$", told, re.MULTILINE)
+
+
+def test_checking_a_file_loads_nothing_that_only_judging_needs() -> None:
+    """An editor may run `lint` at every save; imports would be most of its time."""
+    program = (
+        "import sys, judges.constitutions.verbs, judges.constitutions.lifecycle_verbs;"
+        "print({'numpy', 'sqlalchemy', 'aiohttp'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.strip() == "set()", run.stderr
 
 
 @pytest.mark.parametrize(
