@@ -167,9 +167,14 @@ def _refuse_unknown(
 
 
 def find_judges(names: Sequence[str]) -> list[tuple[str, JudgeDefinition]]:
-    """The definitions of the named judges. Raises: ConfigError for a name not defined."""
+    """The definitions of the named judges.
+
+    Raises: ConfigError for a name not defined, or there twice: its votes would count twice.
+    """
     defined = read_judges()
-    for name in names:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ConfigError(f"--judge {name} is given twice; name each judge of a panel once")
         if name not in defined:
             raise ConfigError(
                 f"no judge called {name!r}{did_you_mean(name, defined)}; defined are "

@@ -30,6 +30,7 @@ from judges.ranking_files import ballot_in, reweigh_file
 from judges.records import Item
 from judges.speed import Speed, given_speed
 from judges.store.vote_store import VoteStore
+from judges.suggest import did_you_mean
 from judges.verbs import EXIT_UNSCORED, emit, refuse_same, say_resumed
 
 
@@ -93,6 +94,12 @@ def _method_wanted(options: argparse.Namespace) -> Method:
     asked: dict[str, Any] = {"kind": KINDS[options.ask], "samples": options.samples}
     if options.panel in ("mean", "majority"):
         return Method(**asked, panel=options.panel)
+    if not Path(options.panel).is_file():
+        hint = did_you_mean(options.panel, ("mean", "majority"))
+        raise DataError(
+            f"--panel {options.panel}: no file, and neither mean nor majority{hint}; "
+            "`charter judge-card --judge A --judge B` writes stacker.json"
+        )
     try:
         stacker = Stacker.model_validate_json(read_text(Path(options.panel)))
     except ValueError as error:

@@ -208,6 +208,10 @@ def test_wrong_usage_exits_with_2(
             1, "no.jsonl: no such file", id="no such file",
         ),
         pytest.param(
+            rank("--judge", "fake", "--panel", "majorty"),
+            1, "(did you mean 'majority'?); `charter judge-card", id="no such panel",
+        ),
+        pytest.param(
             rank("--judge", "fake", "--store", "mysql://x"), 2, "mysql", id="no such store"
         ),
         pytest.param(
@@ -380,7 +384,10 @@ def test_votes_are_counted_exported_merged_and_erased(
     again = ["reweigh", "--rankings", "r.jsonl", "--constitution", "brief/1.0.0.yaml"]
     (work / "secret.txt").write_text("one two three")
     assert main(["votes", "erase", "--file", "secret.txt", *other]) == 0
-    assert json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    assert json.loads(told.out)["erased"] and "erased the text" in told.err
+    assert main(["votes", "erase", "--file", "secret.txt", *other]) == 0
+    assert "nothing to erase" in capsys.readouterr().err
     assert b"one two three" not in (work / "other.db").read_bytes()
     assert main([*again, "--output", "o.jsonl", *other]) == 0
     assert [row["p"] for row in rows("o.jsonl")] == [row["p"] for row in rows("r.jsonl")]

@@ -38,6 +38,10 @@ def run_erase(options: argparse.Namespace) -> int:
     if text is None:
         text = read_text(options.file)
     with VoteStore.open(options.store) as store:
-        emit(erase_text(store, text).model_dump_json(indent=2))
-    say(f"erased the text with digest {text_digest(text)}")
+        done = erase_text(store, text)
+    emit(done.model_dump_json(indent=2))
+    if done.erased:
+        say(f"erased the text with digest {text_digest(text)}")
+    else:
+        say(f"nothing to erase: no text with digest {text_digest(text)} is stored, or not any more")
     return 0

@@ -162,6 +162,11 @@ def test_a_file_that_is_named_but_absent_is_an_error(monkeypatch: pytest.MonkeyP
         read_judges()
 
 
+def test_a_judge_named_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--judge fake is given twice"):
+        find_judges(["fake", "default", "fake"])
+
+
 def test_an_unknown_judge_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"no judge called 'fakee' .did you mean 'fake'"):
         find_judges(["fakee"])
