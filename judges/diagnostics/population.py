@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from judges.aggregate import Bools, Floats
 from judges.calibration.estimates import Estimate, IntArray, group_sums
@@ -159,7 +159,7 @@ class StratifiedSample:
 
     @property
     def _quantile(self) -> float:
-        return float(student.ppf(0.975, self.freedom))
+        return float(stdtrit(self.freedom, 0.975))
 
     def _sums(self, columns_BK: Floats) -> Floats:
         sums = np.zeros((len(self.stratum_S), columns_BK.shape[1]))
