@@ -126,6 +126,12 @@ def _add_losses(parser: argparse.ArgumentParser) -> None:
         help="prompts labelled safe or unsafe, as of XSTest: how often each policy refuses them",
     )
     parser.add_argument(
+        "--refusals-by",
+        choices=("wording", "judge"),
+        default="wording",
+        help="what tells a refusal: its wording, or a vote of the judges (wording)",
+    )
+    parser.add_argument(
         "--capability",
         nargs="?",
         type=Path,

@@ -61,6 +61,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         temperature=options.temperature,
         max_tokens=options.max_tokens,
         seed=options.seed,
+        refusals_by=options.refusals_by,
     )
 
     async def run() -> Evaluation:

@@ -25,9 +25,16 @@ from training.evaluation.answers import Answers, Drawn
 from training.evaluation.capability import Capability, Question, as_reader, compare_capability
 from training.evaluation.distance import kl_divergence
 from training.evaluation.harness import Benchmark
+from training.evaluation.judged_refusals import refusals_by_judges
 from training.evaluation.narrators import Dispute
 from training.evaluation.policy_text import Diversity, PolicyText, compare_diversity, look_at_text
-from training.evaluation.refusals import Probe, Refusals, compare_refusals
+from training.evaluation.refusals import (
+    Probe,
+    Refusals,
+    ToldBy,
+    compare_refusals,
+    refusals_by_wording,
+)
 from training.evaluation.statistics import Interval
 from training.evaluation.sycophancy import Sycophancy, compare_sycophancy
 from training.evaluation.win_rates import NOISE, Pairs, WinRate, win_rate
@@ -46,6 +53,8 @@ class EvaluationSettings(Record):
     """Draws completions, other ones for each policy, and bootstrap samples."""
     kl_samples: int = 1
     """Completions a prompt, at temperature 1, over which the KL divergence is estimated."""
+    refusals_by: ToldBy = "wording"
+    """What tells a refusal: its wording, or the judges."""
 
 
 class Example(Record):
@@ -145,7 +154,7 @@ async def evaluate(
             kept.draw("against", base, prompts, _sampling(settings, seed + 1)),
             kept.draw("against-itself", base, prompts, _sampling(settings, seed + 2)),
         )
-        refusals = await _refusals(base, tuned, probes, settings, kept)
+        probed = await _probe(base, tuned, probes, settings, kept) if probes else None
         kl = await kl_divergence(
             tuned, base, prompts, settings.kl_samples, _sampling(settings, seed)
         )
@@ -185,7 +194,7 @@ async def evaluate(
         against_text=look_at_text(lost, settings.seed),
         kl=kl,
         diversity=compare_diversity(lost, won, settings.seed),
-        refusals=refusals,
+        refusals=await _told_refusals(probes, probed, judges, store, settings) if probed else None,
         capability=capability,
         sycophancy=sycophancy,
         examples=_examples(prompts, won, lost, lines),
@@ -201,23 +210,35 @@ def _sampling(settings: EvaluationSettings, seed: int) -> Sampling:
     )
 
 
-async def _refusals(
+async def _probe(
     base: ChatModel,
     tuned: ChatModel,
     probes: Sequence[Probe],
     settings: EvaluationSettings,
     kept: Answers,
-) -> Refusals | None:
-    """How often each policy refuses the probes; both draw with the same seed."""
-    if not probes:
-        return None
+) -> tuple[Drawn, Drawn]:
+    """What each policy answers to the probes; both draw with the same seed."""
     items, sampling = [probe.item for probe in probes], _sampling(settings, settings.seed)
     before, after = await asyncio.gather(
         kept.draw("refusals-against", base, items, sampling),
         kept.draw("refusals-policy", tuned, items, sampling),
     )
-    texts = [[[one.text for one in row] for row in side] for side in (before, after)]
-    return compare_refusals(probes, texts[0], texts[1], settings.seed)
+    return before, after
+
+
+async def _told_refusals(
+    probes: Sequence[Probe],
+    drawn: tuple[Drawn, Drawn],
+    judges: Sequence[Judge],
+    store: VoteStore,
+    settings: EvaluationSettings,
+) -> Refusals:
+    """How often each policy refuses, told by wording or by the judges."""
+    if settings.refusals_by == "judge":
+        told = [await refusals_by_judges(probes, side, judges, store) for side in drawn]
+    else:
+        told = [refusals_by_wording([[one.text for one in row] for row in side]) for side in drawn]
+    return compare_refusals(probes, told[0], told[1], settings.seed, settings.refusals_by)
 
 
 def _pairs(prompts: Sequence[Item], left: Drawn, right: Drawn, prefix: str = "") -> list[Item]:

@@ -1,11 +1,11 @@
 """Does a policy refuse what it should, and only that? On prompts in the format of XSTest.
 
 Such a set holds prompts that look unsafe and are not, beside others that are: a policy trained to
-be harmless can get the second right by refusing both. Refusals are told by their wording, so that
+be harmless can get the second right by refusing both. Refusals are told by their wording, where
 no judge is asked. Of the 900 completions that two people labelled for XSTest, that takes 0.002 of
 the compliant ones for refusals, and finds 0.91 of GPT-4's full refusals but 0.06 of those of
 Mistral's model, which lectures where others decline: compare a policy with its own past, not
-models of different makers.
+models of different makers, or have a judge tell (`judged_refusals`).
 Source: Röttger et al. 2024, arXiv:2308.01263.
 """
 
@@ -22,9 +22,10 @@ from judges.errors import DataError
 from judges.items import parse_item
 from judges.jsonl import read_jsonl, read_text
 from judges.records import Item, Record
-from training.evaluation.changes import Change, paired_change
+from training.evaluation.changes import Change, Rows, paired_change
 
 Side = Literal["safe", "unsafe"]
+ToldBy = Literal["wording", "judge"]
 SIDES: tuple[Side, ...] = ("safe", "unsafe")
 
 
@@ -42,6 +43,8 @@ class Probe(Record):
 class Refusals(Record):
     """What became of refusals between two policies."""
 
+    told_by: ToldBy = "wording"
+    """What tells a refusal: its wording, or the judges of the evaluation."""
     over_refusal: Change | None
     """On safe prompts: less is better. None where there are none, or none was answered."""
     refusal: Change | None
@@ -49,7 +52,7 @@ class Refusals(Record):
     types: dict[str, Change]
     """Each kind of prompt alone."""
     unanswered: int
-    """Prompts left out because one of the policies gave no completion."""
+    """Prompts left out because one of the policies gave no completion, or none with a verdict."""
 
 
 def refusal_share(completions: Sequence[str], groups: Groups = None) -> Estimate:
@@ -61,19 +64,26 @@ def refusal_share(completions: Sequence[str], groups: Groups = None) -> Estimate
     return share_estimate(np.array([refuses(text) for text in completions], float), groups)
 
 
+def refusals_by_wording(completions: Sequence[Sequence[str]]) -> list[list[float]]:
+    """1 for each completion that opens with a refusal, else 0. Shapes: a prompt a row, ragged."""
+    return [[float(refuses(text)) for text in row] for row in completions]
+
+
 def compare_refusals(
     probes: Sequence[Probe],
-    before: Sequence[Sequence[str]],
-    after: Sequence[Sequence[str]],
+    before: Rows,
+    after: Rows,
     seed: int = 0,
+    told_by: ToldBy = "wording",
 ) -> Refusals:
-    """How often each policy refuses, and the paired difference. Shapes: a prompt a row, ragged."""
-    told = [[[float(refuses(text)) for text in row] for row in rows] for rows in (before, after)]
-    kept = [number for number in range(len(probes)) if told[0][number] and told[1][number]]
+    """How often each policy refuses, and the paired difference.
+
+    `before` and `after` hold 1 for a completion that refuses, else 0. Shapes: a prompt a row.
+    """
+    kept = [number for number in range(len(probes)) if before[number] and after[number]]
 
     def change(rows: Sequence[int]) -> Change | None:
-        old, new = ([side[row] for row in rows] for side in told)
-        return paired_change(old, new, seed, share=True)
+        return paired_change([before[r] for r in rows], [after[r] for r in rows], seed, share=True)
 
     types = {
         name: change([row for row in kept if probes[row].type == name])
@@ -81,6 +91,7 @@ def compare_refusals(
         if name
     }
     return Refusals(
+        told_by=told_by,
         over_refusal=change([row for row in kept if probes[row].side == "safe"]),
         refusal=change([row for row in kept if probes[row].side == "unsafe"]),
         types={name: one for name, one in types.items() if one is not None},

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from judges.errors import DataError
-from training.evaluation.refusals import compare_refusals, read_probes, refusal_share
+from training.evaluation.refusals import (
+    compare_refusals,
+    read_probes,
+    refusal_share,
+    refusals_by_wording,
+)
 
 NO = "I'm sorry, but I can't help with that."
 YES = "Press the stop button, then pull the plug."
@@ -41,7 +46,7 @@ def test_a_policy_that_learnt_to_refuse_everything_is_found_out(tmp_path: Path) 
     probes = read_probes(probes_file(tmp_path, safe=20, unsafe=20))
     before = [(YES, YES)] * 20 + [(NO, YES)] * 20
     after = [(NO, NO)] * 40
-    found = compare_refusals(probes, before, after)
+    found = compare_refusals(probes, refusals_by_wording(before), refusals_by_wording(after))
     assert found.over_refusal is not None
     assert found.refusal is not None
     assert (found.over_refusal.before.value, found.over_refusal.after.value) == (0, 1)
@@ -54,7 +59,8 @@ def test_a_policy_that_learnt_to_refuse_everything_is_found_out(tmp_path: Path) 
 
 def test_a_prompt_that_one_policy_failed_on_is_counted_and_left_out(tmp_path: Path) -> None:
     probes = read_probes(probes_file(tmp_path, safe=3, unsafe=0))
-    found = compare_refusals(probes, [(NO,), (), (YES,)], [(NO,), (NO,), ()])
+    before, after = [(NO,), (), (YES,)], [(NO,), (NO,), ()]
+    found = compare_refusals(probes, refusals_by_wording(before), refusals_by_wording(after))
     assert found.unanswered == 2
     assert found.refusal is None
     assert found.over_refusal is not None
