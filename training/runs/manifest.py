@@ -1,13 +1,15 @@
 """The manifest: everything a run depends on, written before its first step."""
 
+import json
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from judges.engine.command import installed_version
 from judges.engine.embedded import weights_digest
+from judges.errors import ConfigError
 from judges.policies import model_folder
 from judges.records import Record
 from training.runs.hardware import Hardware, find_hardware
@@ -48,6 +50,7 @@ def make_manifest(recipe: RunRecipe, data: Sequence[DataUsed] | None = None) -> 
     """
     data = recipe.data_used() if data is None else data
     hardware = find_hardware(recipe.device)
+    _check_positions(model_folder(recipe.model), recipe.max_length)
     return Manifest(
         method=recipe.METHOD,
         recipe=recipe.model_dump(mode="json"),
@@ -62,6 +65,33 @@ def make_manifest(recipe: RunRecipe, data: Sequence[DataUsed] | None = None) -> 
             **{name: installed_version(name) for name in LIBRARIES},
         },
     )
+
+
+def _check_positions(folder: Path, max_length: int) -> None:
+    """Refuse longer texts than a model has positions for: most libraries train on them silently,
+    and engines then refuse to serve what came of it. Stretched positions are left to the library.
+
+    Raises: ConfigError.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return
+    config = {**config, **(config.get("text_config") or {})}
+    known = config.get("max_position_embeddings")
+    if not isinstance(known, int) or max_length <= known or _is_stretched(config):
+        return
+    raise ConfigError(
+        f"max_length is {max_length}, but the model has positions for {known} tokens · {folder} · "
+        f"lower max_length, or set rope_scaling in its config.json"
+    )
+
+
+def _is_stretched(config: Mapping[str, Any]) -> bool:
+    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    parts = [given, *(part for part in given.values() if isinstance(part, dict))]
+    kinds = {part.get("rope_type", part.get("type", "default")) for part in parts}
+    return kinds != {"default"}
 
 
 def _git_commit(folder: Path) -> str | None:

@@ -96,3 +96,32 @@ def test_asking_for_the_cpu_gives_the_cpu() -> None:
     found = find_hardware("cpu")
     assert (found.device, found.name) == ("cpu", "cpu")
     assert found.dtype == ("bfloat16" if found.bfloat16 else "float32")
+
+
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        pytest.param({"max_position_embeddings": 512}, True, id="too few"),
+        pytest.param({"text_config": {"max_position_embeddings": 512}}, True, id="of a text tower"),
+        pytest.param(
+            {"max_position_embeddings": 512, "rope_parameters": {"rope_type": "default"}}, True,
+            id="not stretched",
+        ),
+        pytest.param({"max_position_embeddings": 1024}, False, id="enough"),
+        pytest.param({}, False, id="not told"),
+        pytest.param(
+            {"max_position_embeddings": 512, "rope_scaling": {"type": "yarn"}}, False,
+            id="stretched",
+        ),
+    ],
+)  # fmt: skip
+def test_texts_longer_than_the_models_positions_are_refused(
+    recipe: DpoRecipe, tmp_path: Path, config: dict[str, Any], refused: bool
+) -> None:
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    long = recipe.model_copy(update={"max_length": 1024})
+    if not refused:
+        assert make_manifest(long).recipe["max_length"] == 1024
+        return
+    with pytest.raises(ConfigError, match=r"max_length is 1024, but .* positions for 512 tokens"):
+        make_manifest(long)
