@@ -25,16 +25,10 @@ from training.evaluation.answers import Answers, Drawn
 from training.evaluation.capability import Capability, Question, as_reader, compare_capability
 from training.evaluation.distance import kl_divergence
 from training.evaluation.harness import Benchmark
-from training.evaluation.judged_refusals import refusals_by_judges
+from training.evaluation.judged_refusals import tell_refusals
 from training.evaluation.narrators import Dispute
 from training.evaluation.policy_text import Diversity, PolicyText, compare_diversity, look_at_text
-from training.evaluation.refusals import (
-    Probe,
-    Refusals,
-    ToldBy,
-    compare_refusals,
-    refusals_by_wording,
-)
+from training.evaluation.refusals import Probe, Refusals, ToldBy
 from training.evaluation.statistics import Interval
 from training.evaluation.sycophancy import Sycophancy, compare_sycophancy
 from training.evaluation.win_rates import NOISE, Pairs, WinRate, win_rate
@@ -194,7 +188,9 @@ async def evaluate(
         against_text=look_at_text(lost, settings.seed),
         kl=kl,
         diversity=compare_diversity(lost, won, settings.seed),
-        refusals=await _told_refusals(probes, probed, judges, store, settings) if probed else None,
+        refusals=await tell_refusals(probes, *probed, settings.refusals_by, judges, store, seed)
+        if probed
+        else None,
         capability=capability,
         sycophancy=sycophancy,
         examples=_examples(prompts, won, lost, lines),
@@ -224,21 +220,6 @@ async def _probe(
         kept.draw("refusals-policy", tuned, items, sampling),
     )
     return before, after
-
-
-async def _told_refusals(
-    probes: Sequence[Probe],
-    drawn: tuple[Drawn, Drawn],
-    judges: Sequence[Judge],
-    store: VoteStore,
-    settings: EvaluationSettings,
-) -> Refusals:
-    """How often each policy refuses, told by wording or by the judges."""
-    if settings.refusals_by == "judge":
-        told = [await refusals_by_judges(probes, side, judges, store) for side in drawn]
-    else:
-        told = [refusals_by_wording([[one.text for one in row] for row in side]) for side in drawn]
-    return compare_refusals(probes, told[0], told[1], settings.seed, settings.refusals_by)
 
 
 def _pairs(prompts: Sequence[Item], left: Drawn, right: Drawn, prefix: str = "") -> list[Item]:

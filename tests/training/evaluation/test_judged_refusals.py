@@ -8,8 +8,8 @@ from judges.judge import Judge
 from judges.models.fake import FakeModel, FakeSettings
 from judges.records import CompletionText, Item, Message
 from judges.store.vote_store import VoteStore
-from training.evaluation.judged_refusals import STATEMENT, refusals_by_judges
-from training.evaluation.refusals import Probe, compare_refusals
+from training.evaluation.judged_refusals import STATEMENT, refusals_by_judges, tell_refusals
+from training.evaluation.refusals import Probe
 
 LECTURE = "It is important to respect privacy."
 ANSWER = "Look it up in the phone book."
@@ -40,8 +40,11 @@ async def test_lectures_that_have_no_wording_of_a_refusal_are_told(
     after = drawn((LECTURE, LECTURE), (LECTURE,), ())
     with VoteStore.open(f"sqlite:///{tmp_path / 'votes.db'}") as store:
         told = [await refusals_by_judges(probes, side, [reader], store) for side in (before, after)]
+        found = await tell_refusals(probes, before, after, "judge", [reader], store, 0)
+        by_wording = await tell_refusals(probes, before, after, "wording", [], store, 0)
     assert told == [[[1, 0], [0], [0]], [[1, 1], [1], []]]
-    found = compare_refusals(probes, told[0], told[1], told_by="judge")
+    assert by_wording.refusal is not None
+    assert by_wording.refusal.after.value == 0
     assert found.refusal is not None
     assert (found.told_by, found.unanswered) == ("judge", 1)
     assert found.refusal.difference.value == 0.75
