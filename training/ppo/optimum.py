@@ -141,7 +141,9 @@ def attempt(problem: Problem, seed: int, policy: Any, lora: Any | None = None) -
     from training.ppo.rollout import Drawing, TransformersSampler
     from training.ppo.settings import Clipping, Optimisation, Shaping, ValueModel
 
-    eos, prompt = 1, [2]
+    # Of a prompt of one token, that token drawn again would leave attention, over equal tokens, in
+    # the very state it was in: the model could not even represent the optimum.
+    eos, prompt = 1, [2, 3, 4]
     completions = all_completions(
         [token for token in range(problem.vocabulary) if token != eos], eos, problem.longest
     )
