@@ -16,7 +16,7 @@ SETTINGS = {
 }
 
 
-def make_policy(folder: Path, seed: int = 0) -> Path:
+def make_policy(folder: Path, seed: int = 0, hidden: int = 32, heads: int = 4) -> Path:
     """A random LlamaForCausalLM of some 70,000 weights, whose pad token is its end of turn."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -26,10 +26,10 @@ def make_policy(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     shape = LlamaConfig(
         vocab_size=700,
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
-        num_attention_heads=4,
+        num_attention_heads=heads,
         tie_word_embeddings=True,
         eos_token_id=2,
     )

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from judges.errors import VerdictError
 from judges.records import Item, Message
-from tests.training.ppo.tiny_run import half_unscored, make_prompts
+from tests.training.ppo.tiny_run import half_unscored, make_prompts, nothing_but_nan
 from tests.training.tiny_policy import make_policy
 from training.online.background import Background
 from training.online.group_methods import (
@@ -170,3 +171,10 @@ def test_a_reward_without_parts_cannot_be_separate() -> None:
         GrpoRecipe.model_validate(
             {"model": "m", "output": "o", "prompts": "p", "rewards": [python], "separate": True}
         )
+
+
+def test_a_reward_that_is_no_number_never_reaches_trl() -> None:
+    with Background() as background:
+        whole = make_reward(FunctionReward("broken", nothing_but_nan), background).whole()
+        with pytest.raises(VerdictError, match="'broken' is nan for 3 of 3 completions"):
+            ask(whole)

@@ -155,7 +155,8 @@ async def test_a_real_server_draws_by_each_steps_adapter_and_tells_its_log_proba
     tmp_path: Path,
 ) -> None:
     """On the real engine, with a tiny random model: it says of its tokens what the learner says."""
-    folder = make_policy(tmp_path / "model", seed=1)
+    # The engine's attention on a CPU knows no heads narrower than 32.
+    folder = make_policy(tmp_path / "model", seed=1, hidden=64, heads=2)
     model = make_model(folder)
     spec = EngineSpec(
         model=folder,
