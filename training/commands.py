@@ -46,6 +46,9 @@ METHODS = (
            "Proximal policy optimisation on any reward: rules, judges, reward models, servers, "
            "sums",
            "training.ppo.ppo", "PpoRecipe", "train_ppo"),
+    Method("online-dpo",
+           "DPO on pairs that the policy has just written, judged in the loop, on any reward",
+           "training.online_dpo.online_dpo", "OnlineDpoRecipe", "train_online_dpo"),
     Method("grpo", "Group relative policy optimisation, by TRL, on any reward",
            "training.online.group_methods", "GrpoRecipe", "train_grpo"),
     Method("rloo", "REINFORCE with the rest of the group as baseline, by TRL, on any reward",

@@ -1,4 +1,4 @@
-"""Models, optimiser and sampler of a PPO run, from its recipe."""
+"""Models, optimiser and sampler of a run that samples as it learns, from its recipe."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,18 +11,30 @@ from judges.engine.lease import acquire
 from judges.errors import ConfigError, ModelError
 from judges.policies import model_folder
 from training.ppo.accelerating import make_accelerator
-from training.ppo.actor_critic import make_actor_critic
+from training.ppo.actor_critic import ActorCritic, make_actor_critic
 from training.ppo.learner import Learner
-from training.ppo.recipe import PpoRecipe
+from training.ppo.recipe import PpoRecipe, SamplingRecipe
 from training.ppo.rollout import Drawing, Sampler, TransformersSampler
 from training.ppo.server_sampler import ServerSampler
+from training.ppo.settings import ValueModel
 from training.runs.hardware import Hardware
 from training.runs.loading import load_tokenizer, lora_config
 from training.runs.run import Run
 
 
 def build_learner(recipe: PpoRecipe, hardware: Hardware) -> tuple[Learner, Any]:
-    """The learner of a run, and the policy's tokenizer.
+    """The learner of a run, and the policy's tokenizer. Raises: ModelError, ConfigError."""
+    model, accelerator, tokenizer = build_models(recipe, recipe.value, hardware)
+    learner = Learner(
+        model, accelerator, recipe.optimisation, recipe.clipping, recipe.steps, recipe.seed
+    )
+    return learner, tokenizer
+
+
+def build_models(
+    recipe: SamplingRecipe, value: ValueModel, hardware: Hardware
+) -> tuple[ActorCritic, Any, Any]:
+    """Policy, reference and value model; their accelerator; the tokenizer.
 
     A frozen base is in bfloat16 where the hardware has it; what is trained is in float32, in which
     small steps are not rounded away.
@@ -36,20 +48,15 @@ def build_learner(recipe: PpoRecipe, hardware: Hardware) -> tuple[Learner, Any]:
     policy = _load_policy(folder, torch.bfloat16 if frozen else torch.float32)
     policy.to(accelerator.device)
     torch.manual_seed(recipe.seed)
-    model = make_actor_critic(
-        policy, recipe.value, lora_config(recipe.lora), recipe.rollout.temperature
-    )
+    model = make_actor_critic(policy, value, lora_config(recipe.lora), recipe.rollout.temperature)
     checkpointing = recipe.gradient_checkpointing
     if hardware.device == "cuda" if checkpointing is None else checkpointing:
         _checkpoint_gradients(model)
-    learner = Learner(
-        model, accelerator, recipe.optimisation, recipe.clipping, recipe.steps, recipe.seed
-    )
-    return learner, tokenizer
+    return model, accelerator, tokenizer
 
 
 def build_sampler(
-    recipe: PpoRecipe, run: Run, learner: Learner, tokenizer: Any
+    recipe: SamplingRecipe, run: Run, learner: Learner, tokenizer: Any
 ) -> tuple[Sampler, ExitStack]:
     """What draws completions, and what to close after it: the engine that it uses, if any.
 
@@ -97,12 +104,12 @@ def _refuse_sharding(accelerator: Any) -> None:
     kind = accelerator.distributed_type.value
     if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
         raise ConfigError(
-            f"accelerate is set to {kind}, but PPO needs the whole policy in each process to draw "
+            f"accelerate is set to {kind}, but the whole policy is needed in each process to draw "
             "completions; use deploy/accelerate/ddp.yaml with [lora], or a smaller model"
         )
 
 
-def _engine(recipe: PpoRecipe, folder: Path) -> EngineSpec:
+def _engine(recipe: SamplingRecipe, folder: Path) -> EngineSpec:
     """A server whose log-probabilities are those at the temperature of drawing."""
     assert recipe.lora is not None
     return EngineSpec(

@@ -57,6 +57,10 @@ class Experience(NamedTuple):
     advantages: Any
     returns: Any
 
+    def ids(self, rows: Sequence[int]) -> list[str]:
+        """The prompts of some completions."""
+        return [self.drawn[row].prompt_id for row in rows]
+
 
 class ExperienceStatistics(NamedTuple):
     """Of one step, before its update; means over completions unless said otherwise."""

@@ -102,7 +102,7 @@ class Learner:
             weights_BT = truncated_importance_weights(
                 scored.logprobs, scored.sampler, scored.mask, shaping.importance_cap
             )
-        told = _Tally(self.total)
+        told = Tally(self.total)
         for epoch in range(self.settings.epochs):
             for number, rows in enumerate(self._minibatches(len(drawn), step, epoch)):
                 self._set_rate(step, epoch * self.settings.minibatches + number)
@@ -126,7 +126,7 @@ class Learner:
         rows: list[int],
         step: int,
         whiten: bool,
-        told: "_Tally",
+        told: "Tally",
     ) -> None:
         mask = experience.mask[rows]
         advantages = experience.advantages[rows]
@@ -148,7 +148,7 @@ class Learner:
             self.model.parameters(), self.settings.max_grad_norm
         )
         if not math.isfinite(norm := float(norm)):
-            self._stop(f"the gradient's norm is {norm}", experience, rows, step)
+            self.stop(f"the gradient's norm is {norm}", experience.ids(rows), step)
         told.add({"gradient_norm": torch.tensor(norm)}, torch.tensor(1.0))
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -161,7 +161,7 @@ class Learner:
         advantages_BT: Any,
         step: int,
         tokens: float,
-        told: "_Tally",
+        told: "Tally",
     ) -> Any:
         batch = right_padded([experience.drawn[r].sequence for r in rows], self.accelerator.device)
         width = batch.mask_BT.shape[1]
@@ -186,7 +186,7 @@ class Learner:
         )
         loss = (policy + self.clipping.value_weight * value) / tokens
         if not math.isfinite(number := float(loss.detach())):
-            self._stop(f"the loss is {number}", experience, rows, step)
+            self.stop(f"the loss is {number}", experience.ids(rows), step)
         with torch.no_grad():
             sums = {
                 "loss_policy": policy,
@@ -220,7 +220,7 @@ class Learner:
     def _mismatch(self, scored: Scored, weights_BT: Any, cap: float) -> dict[str, float]:
         """How far the server's policy is from the learner's."""
         gap = (scored.logprobs - scored.sampler) * scored.mask
-        told = _Tally(self.total)
+        told = Tally(self.total)
         sums = {
             "importance_weight": (weights_BT * scored.mask).sum(),
             "importance_capped": ((weights_BT >= cap) & scored.mask).sum(),
@@ -229,16 +229,17 @@ class Learner:
         told.add(sums, scored.mask.sum())
         return told.means()
 
-    def _stop(self, what: str, experience: Experience, rows: list[int], step: int) -> None:
-        ids = ", ".join(dict.fromkeys(experience.drawn[row].prompt_id for row in rows[:16]))
+    def stop(self, what: str, prompt_ids: Sequence[str], step: int) -> None:
+        """Raises: ModelError that names the prompts of a bad step."""
+        ids = ", ".join(dict.fromkeys(prompt_ids[:16]))
         raise ModelError(
             f"training step {step}: {what} · prompts {ids} · look at these, lower the learning "
             "rate, and resume or start a new run"
         )
 
 
-class _Tally:
-    """Sums over tokens, divided at the end, over all processes."""
+class Tally:
+    """Sums, divided at the end by what they are over, over all processes."""
 
     def __init__(self, total: Callable[[Any], Any]) -> None:
         self._total = total
@@ -246,12 +247,14 @@ class _Tally:
         self._counts: dict[str, Any] = {}
 
     def add(self, sums: dict[str, Any], count: Any) -> None:
+        """Add sums over `count` tokens or pairs."""
         for name, value in sums.items():
             value = value.detach().float()
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0.0) + count.to(value.device).float()
 
     def means(self) -> dict[str, float]:
+        """The mean of each."""
         return {
             name: float(self._total(value)) / max(1.0, float(self._total(self._counts[name])))
             for name, value in self._sums.items()

@@ -1,42 +1,23 @@
 """Proximal policy optimisation: prompts and any reward in, a trained policy out.
 
-Each step: draw completions, have them rewarded while the models score them, update. The step's
-number and the recipe's seed decide all that is drawn, so a resumed run is the run.
+The steps are those of training/ppo/steps.py; here is what PPO's update makes of one.
 """
 
 import statistics as arithmetic
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from judges.errors import CharterError, ModelError, VerdictError
-from judges.policies import model_folder
 from judges.progress import say
-from judges.records import CompletionText
-from training.online.background import Background, finish
-from training.online.draws import prompt_rows
-from training.online.prompts import Prompt, encode_prompts, prompts_used, read_prompts
-from training.online.reward import Reward, Score
-from training.online.reward_settings import open_rewards
-from training.online.samples_file import SamplesFile
-from training.online.waiting import RewardAway, patient_scores
+from training.online.reward import Score
 from training.ppo.recipe import PpoRecipe
-from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
+from training.ppo.steps import Loop, SamplingSummary, train_by_steps
+from training.runs.run import Message, Progress, no_progress
+
+if TYPE_CHECKING:
+    from training.ppo.checkpoint import PpoState
+    from training.ppo.learner import Learner
 
 __all__ = ["PpoRecipe", "train_ppo"]
-
-
-class PpoSummary(RunSummary):
-    """What came of a PPO run."""
-
-    first_reward: float | None
-    """Mean reward of the first step's completions, before penalties."""
-    last_reward: float | None
-    """Mean reward of the last step's."""
-    last_kl: float | None
-    """KL divergence to the reference at the last step, nats a completion."""
-    unscored: int
-    """Completions left out for want of a reward."""
 
 
 def train_ppo(
@@ -45,272 +26,55 @@ def train_ppo(
     resume: bool = False,
     progress: Progress = no_progress,
     message: Message = say,
-) -> PpoSummary:
+) -> SamplingSummary:
     """Train a policy; returns its summary. A finished run is returned as it is when resumed.
 
     Raises: DataError for prompts or a run folder that cannot be used; ConfigError; ModelError when
     memory is full, a loss is no number, or a reward or server stays away; VerdictError when a
     reward is no number, or the same for all for many steps.
     """
-    items = read_prompts(recipe.prompts)
-    used = prompts_used(recipe.prompts, items)
-    with open_run(recipe, [used], resume=resume, progress=progress, message=message) as run:
-        if (done := run.finished(PpoSummary)) is not None:
-            return done
-        folder = model_folder(recipe.model)
-        longest = recipe.max_length - recipe.rollout.max_tokens
-        prompts, dropped = encode_prompts(items, folder, longest, message)
-        with Background() as background, _memory_advice(recipe):
-            loop = _Loop(recipe, run, prompts, background)
-            try:
-                loop.train()
-                loop.publish()
-            finally:
-                loop.close()
-        return loop.summary(dropped)
+    return train_by_steps(recipe, PpoLoop, resume, progress, message)
 
 
-@contextmanager
-def _memory_advice(recipe: PpoRecipe) -> Iterator[None]:
-    """Name PPO's own knobs when memory is full."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        words = str(error).lower()
-        if not isinstance(error, MemoryError) and "out of memory" not in words:
-            raise
-        tokens = recipe.optimisation.micro_batch_tokens
-        raise ModelError(
-            f"{recipe.output}: out of memory ({words[:120]}); turn one of these, none of which "
-            f"changes the result: optimisation.micro_batch_tokens {tokens} -> {tokens // 2}, "
-            f"rollout.batch_tokens {recipe.rollout.batch_tokens} -> "
-            f"{recipe.rollout.batch_tokens // 2}, gradient_checkpointing = true; or value.kind = "
-            '"shared", or a [lora] table'
-        ) from error
+class PpoLoop(Loop[PpoRecipe]):
+    """The steps of PPO."""
 
+    def first_state(self) -> "PpoState":
+        """With the recipe's KL coefficient."""
+        from training.ppo.checkpoint import PpoState
 
-class _Loop:
-    """The steps of a run, and what they share."""
+        return PpoState(kl_coefficient=self.recipe.kl.coefficient)
 
-    def __init__(
-        self, recipe: PpoRecipe, run: Run, prompts: Sequence[Prompt], background: Background
-    ) -> None:
-        from training.ppo.building import build_learner, build_sampler
-        from training.ppo.checkpoint import PpoState, load_checkpoint
+    def build(self) -> "tuple[Learner, Any]":
+        """Policy, value model and reference."""
+        from training.ppo.building import build_learner
 
-        self.recipe, self.run, self.prompts = recipe, run, prompts
-        self.background = background
-        self.state = PpoState(kl_coefficient=recipe.kl.coefficient)
-        self.learner, self.tokenizer = build_learner(recipe, run.manifest.hardware)
-        self.is_main = bool(self.learner.accelerator.is_main_process)
-        if run.checkpoint is not None:
-            self.state = load_checkpoint(self.learner, run.checkpoint[1])
-        self.samples = SamplesFile(run.folder.path)
-        if self.is_main:
-            self.samples.cut(self.state.step)
-        self.sampler, self._engine = build_sampler(recipe, run, self.learner, self.tokenizer)
-        self.reward: Reward = background.run(open_rewards(recipe.rewards, run.folder.path))
+        return build_learner(self.recipe, self.run.manifest.hardware)
 
-    def train(self) -> None:
-        """Step until done. What stops for want of a reward leaves a checkpoint behind."""
-        while self.state.step < self.recipe.steps:
-            try:
-                self._step(self.state.step + 1)
-            except (RewardAway, KeyboardInterrupt):
-                self._save()
-                raise
-            if self.state.step % self.recipe.save_steps == 0:
-                self._save()
-        self._save()
-
-    def publish(self) -> None:
-        """Put the policy and its tokenizer into the run folder."""
-        from training.runs.publishing import publish
-
-        def save(folder: str) -> None:
-            if self.is_main:  # each process holds the same whole policy
-                self.learner.plain.policy.save_pretrained(folder)
-                self.tokenizer.save_pretrained(folder)
-
-        publish(save, self.run.folder.path, self.recipe.model, self.run.processes)
-
-    def summary(self, dropped: int) -> PpoSummary:
-        """Write the summary of the finished run."""
-        lines = self.run.folder.read_metrics()
-        return self.run.finish(
-            PpoSummary,
-            steps=self.state.step,
-            rows=self.state.completions,
-            rows_dropped=dropped,
-            first_reward=lines[0]["reward"],
-            last_reward=lines[-1]["reward"],
-            last_kl=lines[-1]["kl"],
-            unscored=self.state.unscored,
-        )
-
-    def close(self) -> None:
-        """Release servers, engines and connections."""
-        self.background.run(self.reward.close())
-        self.background.run(self.sampler.close())
-        self._engine.close()
-
-    def _step(self, step: int) -> None:
-        from training.ppo.outcomes import gather_outcomes, outcome_metrics
-        from training.ppo.phases import Phases
-
-        phases = Phases(self.run.manifest.hardware.device)
-        drawn, scored, scores, failure = self._experience(step, phases)
-        outcomes = gather_outcomes(drawn, scores, failure, self.learner.accelerator.num_processes)
-        self._log_samples(step, drawn, scores)
-        self._watch_rewards(outcomes, step)
-        kept = [i for i, score in enumerate(scores) if score.value is not None]
-        centre = self.state.reward_centre or 0.0
-        with phases.timed("update"):
-            metrics = self.learner.improve(
-                [drawn[i] for i in kept],
-                scored.rows(kept),
-                [float(scores[i].value or 0.0) - centre for i in kept],
-                self.recipe.shaping,
-                self.state.kl_coefficient,
-                step,
-            )
-        phases.count("update", _tokens(drawn) * self.recipe.optimisation.epochs)
-        self._finish(step, outcome_metrics(outcomes) | metrics | phases.metrics, len(outcomes))
-
-    def _experience(self, step: int, phases: Any) -> tuple[list[Any], Any, list[Score], Any]:
-        """Completions, what the models say of them, their scores; or what went wrong.
-
-        A fault is handed on, not raised: the other processes have to learn of it first.
-        """
-        try:
-            with phases.timed("rollout"):
-                prompts, drawn = self._draw(step)
-            phases.count("rollout", sum(len(one.sequence.completion) for one in drawn))
-            asked = self.background.start(self._rewarded(prompts, drawn))
-            with phases.timed("score"):
-                scored = self.learner.score(drawn)
-            phases.count("score", _tokens(drawn))
-            with phases.timed("reward"):
-                return drawn, scored, finish(asked), None
-        except CharterError as error:
-            return [], None, [], error
-
-    def _draw(self, step: int) -> tuple[list[Prompt], "list[Any]"]:
-        """The step's completions with their prompts; those that no server would write are left."""
-        from training.ppo.batches import TokenSequence
-        from training.ppo.experience import Drawn
-
-        recipe, accelerator = self.recipe, self.learner.accelerator
-        count, index = accelerator.num_processes, accelerator.process_index
-        rows = prompt_rows(len(self.prompts), count * recipe.prompts_per_step, step, recipe.seed)
-        mine = rows[index::count]
-        prompts = [self.prompts[row] for row in mine for _ in range(recipe.samples_per_prompt)]
-        written = self.background.run(self.sampler.draw(prompts, step))
-        pairs = [(p, w) for p, w in zip(prompts, written, strict=True) if w is not None]
-        if not pairs:
-            raise ModelError(
-                f"training step {step}: the server refused all {len(prompts)} prompts; look at its "
-                "log"
-            )
-        drawn = [
-            Drawn(
-                prompt.item.id,
-                TokenSequence(prompt.token_ids, one.token_ids),
-                self.tokenizer.decode(list(one.token_ids), skip_special_tokens=True),
-                one.finished,
-                one.logprobs,
-            )
-            for prompt, one in pairs
-        ]
-        return [prompt for prompt, _ in pairs], drawn
-
-    async def _rewarded(self, prompts: Sequence[Prompt], drawn: "Sequence[Any]") -> list[Score]:
-        completions = [
-            CompletionText(
-                text=one.text,
-                finish_reason="stop" if one.finished else "length",
-                tokens=len(one.sequence.completion),
-            )
-            for one in drawn
-        ]
-        items = [prompt.item for prompt in prompts]
-        return await patient_scores(
-            self.reward, items, completions, self.recipe.patience, self.run.message
-        )
-
-    def _watch_rewards(self, outcomes: "Sequence[Any]", step: int) -> None:
-        """Note the reference's mean; count steps whose reward tells nothing apart.
-
-        Raises: VerdictError after too many of them.
-        """
+    def update(
+        self, step: int, drawn: "Sequence[Any]", scored: Any, scores: Sequence[Score],
+        outcomes: "Sequence[Any]",
+    ) -> dict[str, float]:  # fmt: skip
+        """Clipped steps on the scored completions; then the coefficient of the next step."""
+        from training.ppo.kl_control import adapted_coefficient
         from training.ppo.outcomes import scored_values
 
-        values = scored_values(outcomes)
-        constant = self.state.constant_steps + 1 if max(values) == min(values) else 0
-        changes: dict[str, Any] = {"constant_steps": constant}
         if self.recipe.centre_rewards and self.state.reward_centre is None:
             # The first step's completions are the reference's own.
-            changes["reward_centre"] = arithmetic.fmean(values)
-        self.state = self.state.model_copy(update=changes)
-        if constant == 1:
-            self.run.message(
-                f"training step {step}: all {len(values)} completions have the reward {values[0]}: "
-                "nothing can be learned from it but the KL penalty"
-            )
-        if constant and constant == self.recipe.constant_steps:
-            raise VerdictError(
-                f"training step {step}: the reward was the same for all completions of {constant} "
-                f"steps in a row (now {values[0]}); look at [[rewards]], or set constant_steps = 0"
-            )
-
-    def _finish(self, step: int, metrics: dict[str, float], completions: int) -> None:
-        """Log the step, and move to the next."""
-        from training.ppo.kl_control import adapted_coefficient
-
-        weight, coefficient = self.recipe.clipping.value_weight, self.state.kl_coefficient
-        line = {
-            "loss": metrics["loss_policy"] + weight * metrics["loss_value"],
-            "kl_coefficient": coefficient,
-            **metrics,
-        }
-        unscored = int(metrics["unscored"])
-        self.state = self.state.model_copy(
-            update={
-                "step": step,
-                "kl_coefficient": adapted_coefficient(coefficient, metrics["kl"], self.recipe.kl),
-                "completions": self.state.completions + completions - unscored,
-                "unscored": self.state.unscored + unscored,
-            }
+            centre = arithmetic.fmean(scored_values(outcomes))
+            self.state = self.state.model_copy(update={"reward_centre": centre})
+        centre, coefficient = self.state.reward_centre or 0.0, self.state.kl_coefficient
+        kept = [i for i, score in enumerate(scores) if score.value is not None]
+        metrics = self.learner.improve(
+            [drawn[i] for i in kept],
+            scored.rows(kept),
+            [float(scores[i].value or 0.0) - centre for i in kept],
+            self.recipe.shaping,
+            coefficient,
+            step,
         )
-        if self.is_main:
-            self.run.log(step, self.recipe.steps, line)
-
-    def _log_samples(self, step: int, drawn: "Sequence[Any]", scores: Sequence[Score]) -> None:
-        lines = [
-            {
-                "step": step,
-                "id": one.prompt_id,
-                "completion": one.text,
-                "finished": one.finished,
-                "reward": score.value,
-                "reason": score.reason,
-                "parts": score.parts,
-            }
-            for one, score in zip(drawn, scores, strict=True)
-        ]
-        if self.is_main:
-            self.samples.append(lines[: self.recipe.samples_kept])
-
-    def _save(self) -> None:
-        """A checkpoint of where the run stands, unless there is one."""
-        from training.ppo.checkpoint import LAST_WRITTEN, save_checkpoint
-
-        folder = self.run.folder.checkpoints
-        done = folder / f"checkpoint-{self.state.step}" / LAST_WRITTEN
-        if self.is_main and self.state.step and not done.exists():
-            save_checkpoint(self.learner, self.state, folder, self.recipe.keep_checkpoints)
-
-
-def _tokens(drawn: "Sequence[Any]") -> int:
-    """Tokens of prompts and completions."""
-    return sum(len(one.sequence.prompt) + len(one.sequence.completion) for one in drawn)
+        adapted = adapted_coefficient(coefficient, metrics["kl"], self.recipe.kl)
+        self.state = self.state.model_copy(update={"kl_coefficient": adapted})
+        weight = self.recipe.clipping.value_weight
+        loss = metrics["loss_policy"] + weight * metrics["loss_value"]
+        return {"loss": loss, "kl_coefficient": coefficient, **metrics}

@@ -41,10 +41,11 @@ class RolloutSettings(Record):
     """Share of the GPU for a vLLM that charter starts beside the training."""
 
 
-class PpoRecipe(RunRecipe):
-    """A run of proximal policy optimisation. Paths are relative to the working folder."""
+class SamplingRecipe(RunRecipe):
+    """A run that samples from its policy step by step. Paths are relative to the working folder."""
 
-    METHOD: ClassVar[str] = "ppo"
+    MEMORY_ADVICE: ClassVar[str] = "a [lora] table"
+    """What needs less memory and is told where memory is full."""
 
     prompts: Path
     """Prompts, JSONL, as `charter sample` takes them."""
@@ -64,16 +65,10 @@ class PpoRecipe(RunRecipe):
     """Completions a step written to samples.jsonl, for people to read."""
     constant_steps: Annotated[int, Field(ge=0)] = 10
     """Steps in a row with one and the same reward for all that stop the run; 0: never."""
-    centre_rewards: bool = False
-    """Take the mean reward of the first step, drawn from the reference, off all rewards."""
     gradient_checkpointing: bool | None = None
     """Compute activations anew in the backward pass; absent: on a GPU."""
     rollout: RolloutSettings = RolloutSettings()
-    value: ValueModel = ValueModel()
-    kl: KlControl = KlControl()
-    shaping: Shaping = Shaping()
     optimisation: Optimisation = Optimisation()
-    clipping: Clipping = Clipping()
     patience: Patience = Patience()
 
     def data_used(self) -> tuple[DataUsed, ...]:
@@ -84,8 +79,8 @@ class PpoRecipe(RunRecipe):
     def _check(self) -> Self:
         if self.trainer:
             raise ValueError(
-                f"[trainer] holds {', '.join(self.trainer)}, but PPO is charter's own: its "
-                "settings are [optimisation], [clipping], [kl], [shaping] and [rollout]"
+                f"[trainer] holds {', '.join(self.trainer)}, but this method is charter's own: "
+                "its settings are [optimisation], [rollout] and the other tables of its recipes"
             )
         if self.max_length <= self.rollout.max_tokens:
             raise ValueError(
@@ -115,3 +110,17 @@ class PpoRecipe(RunRecipe):
                 'processed_logprobs and set rollout.logprobs = "processed", or use 1.0'
             )
         return self
+
+
+class PpoRecipe(SamplingRecipe):
+    """A run of proximal policy optimisation. Paths are relative to the working folder."""
+
+    METHOD: ClassVar[str] = "ppo"
+    MEMORY_ADVICE: ClassVar[str] = 'value.kind = "shared", or a [lora] table'
+
+    centre_rewards: bool = False
+    """Take the mean reward of the first step, drawn from the reference, off all rewards."""
+    value: ValueModel = ValueModel()
+    kl: KlControl = KlControl()
+    shaping: Shaping = Shaping()
+    clipping: Clipping = Clipping()

@@ -14,8 +14,9 @@ from judges.jsonl import read_jsonl
 from tests.training.ppo.tiny_run import make_recipe
 from tests.training.tiny_policy import make_policy
 from training.online.waiting import RewardAway
-from training.ppo.ppo import train_ppo
+from training.ppo.ppo import PpoLoop, train_ppo
 from training.ppo.recipe import PpoRecipe
+from training.ppo.steps import train_by_steps
 
 pytestmark = pytest.mark.slow
 
@@ -173,3 +174,21 @@ def test_values_may_share_the_policys_forward_pass(tmp_path: Path, model: Path) 
     recipe = make_recipe(tmp_path, model, steps=2, value={"kind": "shared"})
     train_ppo(recipe, message=silent)
     assert all(line["loss_value"] > 0 for line in metrics(recipe))
+
+
+class InterruptedLoop(PpoLoop):
+    """Stopped by Ctrl-C in the update of its second step."""
+
+    def update(self, step: int, *rest: Any) -> dict[str, float]:
+        metrics = super().update(step, *rest)
+        if step == 2:
+            raise KeyboardInterrupt
+        return metrics
+
+
+def test_weights_of_half_an_update_are_never_saved_as_a_steps(tmp_path: Path, model: Path) -> None:
+    recipe = make_recipe(tmp_path, model)
+    with pytest.raises(KeyboardInterrupt):
+        train_by_steps(recipe, InterruptedLoop, False, lambda *_: None, silent)
+    folder = recipe.output / "checkpoints"
+    assert not folder.exists() or not list(folder.iterdir())

@@ -1,5 +1,6 @@
 """PPO runs small enough for a test: a random model of 70,000 weights and rewards in Python."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,14 @@ def letters(_prompts: Sequence[Item], completions: Sequence[CompletionText]) -> 
         sum("a" <= letter <= "z" for letter in one.text) / max(1, len(one.text))
         for one in completions
     ]
+
+
+async def slow(
+    prompts: Sequence[Item], completions: Sequence[CompletionText]
+) -> list[float | None]:
+    """As `count_e`, after a second."""
+    await asyncio.sleep(1.0)
+    return count_e(prompts, completions)
 
 
 SWITCH = Path("no-such-file")

@@ -1,0 +1,1 @@
+"""Direct preference optimisation on pairs that the policy itself has just written."""
