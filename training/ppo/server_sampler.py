@@ -8,11 +8,13 @@ import asyncio
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from judges.errors import ConfigError, ModelError
+import torch
+
+from judges.errors import CharterError, ConfigError, ModelError
 from judges.model import Completion, Failure, ModelPrompt, Sampling
 from judges.models.http_retry import RequestRefused, RetryPolicy
 from judges.models.openai import OpenAIModel
@@ -23,6 +25,8 @@ from training.ppo.rollout import Drawing, Written, cut_at_end
 
 RETRY = RetryPolicy(attempts=2)
 """Of one request; beyond it the step waits, with longer pauses."""
+FINE, AGAIN, STOP = range(3)
+T = TypeVar("T")
 
 
 class ServerSampler:
@@ -59,14 +63,37 @@ class ServerSampler:
         self._accelerator.wait_for_everyone()
         wait, end = self._patience.first_wait_s, time.monotonic() + self._patience.longest_s
         while True:
-            try:
-                return await self._draw_once(prompts, step)
-            except ModelError as error:
-                if time.monotonic() + wait > end:
-                    raise
-                self._say(f"the vLLM server failed, asked again in {wait:.0f} s: {error}")
+            fine, _ = await self._together(self._load(step), wait, end)
+            if fine:
+                fine, written = await self._together(self._draw_once(prompts, step), wait, end)
+                if fine and written is not None:
+                    return written
             await asyncio.sleep(wait)
             wait = min(2 * wait, self._patience.most_wait_s)
+
+    async def _together(
+        self, work: Coroutine[Any, Any, T], wait: float, end: float
+    ) -> tuple[bool, T | None]:
+        """Whether some work went well in all processes, and what came of it here.
+
+        None goes on alone: processes that wait for each other must fail and try together.
+        Raises: what failed here, or ModelError for what failed in another process, once it is
+        nothing to wait for.
+        """
+        result, failure = None, None
+        try:
+            result = await work
+        except CharterError as error:
+            failure = error
+        over = not isinstance(failure, ModelError) or time.monotonic() + wait > end
+        here = FINE if failure is None else STOP if over else AGAIN
+        device = self._accelerator.device
+        worst = int(self._accelerator.gather(torch.tensor([here], device=device)).max())
+        if worst == STOP:
+            raise failure or ModelError("another process of this run could not draw; see its error")
+        if failure is not None:
+            self._say(f"the vLLM server failed, asked again in {wait:.0f} s: {failure}")
+        return worst == FINE, result
 
     async def close(self) -> None:
         """Have the server forget the adapter, where it still answers."""
@@ -75,7 +102,7 @@ class ServerSampler:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _draw_once(self, prompts: Sequence[Prompt], step: int) -> list[Written | None]:
-        name = await self._load(step)
+        name = self._name(step)
         model = OpenAIModel(
             self._url,
             name,
@@ -90,12 +117,16 @@ class ServerSampler:
         finally:
             await model.close()
 
-    async def _load(self, step: int) -> str:
-        name = f"{self._prefix}-{step}"
+    def _name(self, step: int) -> str:
+        return f"{self._prefix}-{step}"
+
+    async def _load(self, step: int) -> None:
+        if not self._accelerator.is_main_process:
+            return
+        name = self._name(step)
         loader = OpenAIModel(self._url, None, fingerprint=name, retry=RETRY)
         try:
-            if self._accelerator.is_main_process:
-                await loader.load_adapter(name, self._folder / f"step-{step}")
+            await loader.load_adapter(name, self._folder / f"step-{step}")
         except RequestRefused as error:
             raise ConfigError(
                 f"the vLLM server does not load the adapter: {error} · start it with "
@@ -104,13 +135,11 @@ class ServerSampler:
             ) from error
         finally:
             await loader.close()
-        self._accelerator.wait_for_everyone()
         await self._unload_old(name)
         self._loaded = name
-        return name
 
     async def _unload_old(self, current: str | None) -> None:
-        if self._loaded in (None, current) or not self._accelerator.is_main_process:
+        if self._loaded in (None, current):
             return
         loader = OpenAIModel(self._url, None, fingerprint="", retry=RETRY)
         try:

@@ -1,5 +1,7 @@
 """Drawing by a vLLM server: its requests, its failures; and once a real server that adapts."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,60 @@ async def test_a_server_that_stays_down_ends_the_step(
     with pytest.raises(ModelError, match="503"):
         await sampler.draw(make_prompts(folder, "Tea?"), 1)
     assert said and all("asked again" in text for text in said)
+
+
+class OneOfTwo:
+    """Stands for accelerate's in one of two processes, which here are threads."""
+
+    device = "cpu"
+
+    def __init__(self, rank: int, meet: threading.Barrier, told: dict[int, Any]) -> None:
+        self.process_index, self.is_main_process = rank, rank == 0
+        self._meet, self._told = meet, told
+
+    def wait_for_everyone(self) -> None:
+        self._meet.wait(20)
+
+    def gather(self, tensor: Any) -> Any:
+        self._told[self.process_index] = tensor
+        self._meet.wait(20)
+        both = torch.cat([self._told[0], self._told[1]])
+        self._meet.wait(20)
+        return both
+
+
+@pytest.mark.parametrize("goes", [True, False], ids=["comes back", "stays away"])
+async def test_two_processes_wait_together_for_the_server_that_fails_one_of_them(
+    folder: Path, script: Script, tmp_path: Path, goes: bool
+) -> None:
+    model, meet, told = make_model(folder), threading.Barrier(2), {}
+    said: list[str] = []
+    prompts = make_prompts(folder, "Tea?")
+    async with serve(folder) as other:
+        samplers = [
+            make_sampler(model, url, folder, tmp_path / "adapters", said)
+            for url in (script.url, other.url)
+        ]
+        for rank, sampler in enumerate(samplers):
+            sampler._accelerator = OneOfTwo(rank, meet, told)
+            sampler._patience = Patience(longest_s=3.0 if goes else 0.0, first_wait_s=0.01)
+        assert other.models is not None
+        other.models.append({"id": samplers[1]._name(1), "max_model_len": 400, "parent": "tiny"})
+        other.faults.extend([disconnect, disconnect])
+
+        def draw(sampler: ServerSampler) -> Any:
+            return asyncio.run(sampler.draw(prompts, 1))
+
+        work = (asyncio.to_thread(draw, sampler) for sampler in samplers)
+        drawn = await asyncio.gather(*work, return_exceptions=True)
+    if goes:
+        assert [one[0].token_ids for one in drawn] == [(11, 12, 13)] * 2  # type: ignore[index, union-attr]
+        assert len(said) == 1
+        assert len(script.bodies("/v1/load_lora_adapter")) == 2
+    else:
+        assert [type(one) for one in drawn] == [ModelError, type(drawn[1])]
+        assert "another process of this run" in str(drawn[0])
+        assert isinstance(drawn[1], ModelError) and other.url in str(drawn[1])
 
 
 async def test_a_refused_prompt_is_left_out_alone(
