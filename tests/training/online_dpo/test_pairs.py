@@ -32,7 +32,8 @@ def test_pairs(
 
 def test_a_soft_label_is_the_odds_of_the_difference_over_the_scale() -> None:
     [pair] = make_pairs("aa", [0.2, 0.5], 0.1, soft=True).pairs
-    assert pair == Pair(1, 0, pytest.approx(1 / (1 + math.exp(-3))))
+    assert (pair.chosen, pair.rejected) == (1, 0)
+    assert pair.p_chosen == pytest.approx(1 / (1 + math.exp(-3)))
     assert make_pairs("aa", [0.2, 0.5], 0.1, soft=False).pairs == [Pair(1, 0, 1.0)]
 
 
