@@ -67,12 +67,21 @@ def test_swapping_the_sides_mirrors_the_rate() -> None:
     assert theirs.low == pytest.approx(1 - ours.high)
 
 
-def test_a_clean_sweep_has_a_rate_short_of_certainty() -> None:
-    found = length_controlled(
-        np.ones(30), np.ones(30).cumsum(), np.ones(30), [str(n) for n in range(30)], seed=0
-    )
+def swept(longer: FloatArray) -> Estimate:
+    """All 30 pairs won, whatever their lengths."""
+    names = [str(number) for number in range(30)]
+    found = length_controlled(np.ones(30), longer, np.ones(30), names, seed=0)
     assert found is not None
-    assert 0.9 < found.value < 1
+    return found
+
+
+def test_a_clean_sweep_has_a_rate_short_of_certainty() -> None:
+    longer_and_shorter: FloatArray = np.ones(30).cumsum() - 15.5
+    assert 0.9 < swept(longer_and_shorter).value < 1
+
+
+def test_a_clean_sweep_by_longer_answers_alone_is_half_credited_to_length() -> None:
+    assert 0.6 < swept(np.ones(30).cumsum()).value < 0.9
 
 
 def test_equal_lengths_leave_nothing_to_control() -> None:
