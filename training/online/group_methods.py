@@ -37,6 +37,8 @@ class GroupRecipe(RunRecipe):
     """What is rewarded; several are added up by their weights."""
     patience: Patience = Patience()
     """How long a step waits for its reward."""
+    dynamic_sampling: Annotated[int, Field(ge=0)] = 0
+    """How often groups whose rewards are all equal are drawn again, from other prompts (DAPO)."""
 
     def data_used(self) -> tuple[DataUsed, ...]:
         """The prompts file."""
@@ -76,6 +78,8 @@ class GroupSummary(RunSummary):
     """Mean reward of the first step."""
     last_reward: float | None
     """Mean reward of the last step."""
+    unscored: int = 0
+    """Completions left out for want of a reward."""
 
 
 def part_weights(rewards: Sequence[RewardSettings]) -> dict[str, float]:
@@ -134,6 +138,8 @@ def _train(
     with open_run(recipe, [used], resume=resume, progress=progress, message=message) as run:
         if (done := run.finished(GroupSummary)) is not None:
             return done
+        from training.online.last_step import leaving_checkpoint
+
         longest = recipe.max_length - run.manifest.trainer.get("max_completion_length", 256)
         folder = model_folder(recipe.model)
         prompts, dropped = encode_prompts(items, folder, longest, message)
@@ -141,17 +147,20 @@ def _train(
             reward = background.run(open_rewards(recipe.rewards, run.folder.path))
             try:
                 trainer = _make_trainer(recipe, prompts, run, reward, background)
-                run.train(trainer)
+                with leaving_checkpoint(trainer):
+                    run.train(trainer)
             finally:
                 background.run(reward.close())
         run.publish(trainer)
-        rewards = [line["reward"] for line in run.folder.read_metrics() if "reward" in line]
+        lines = run.folder.read_metrics()
+        rewards = [line["reward"] for line in lines if "reward" in line]
         return run.finish(
             GroupSummary,
             rows=len(prompts),
             rows_dropped=dropped,
             first_reward=rewards[0] if rewards else None,
             last_reward=rewards[-1] if rewards else None,
+            unscored=round(sum(line.get("unscored", 0) for line in lines)),
         )
 
 
@@ -177,12 +186,19 @@ def _make_trainer(
         reward, items, (tokenizer.eos_token_id,), recipe.patience, background, run.message
     )
     options, functions = dict(run.manifest.trainer), [asked.whole()]
-    if isinstance(recipe, GrpoRecipe) and recipe.separate:
+    separate = isinstance(recipe, GrpoRecipe) and recipe.separate
+    if separate:
         weights = part_weights(recipe.rewards)
         functions = asked.parts(list(weights))
         options["reward_weights"] = list(weights.values())
         options["multi_objective_aggregation"] = "normalize_then_sum"
     trainer, config = _trl_classes("GRPO" if isinstance(recipe, GrpoRecipe) else "RLOO")
+    named: dict[str, Any] = {}
+    if recipe.dynamic_sampling:
+        from training.online.dynamic_sampling import with_dynamic_sampling
+
+        trainer = with_dynamic_sampling(trainer)
+        named = {"redraws": recipe.dynamic_sampling, "asked": asked, "by_parts": separate}
     with building_trainer(folder):
         return trainer(
             model=str(folder),
@@ -191,6 +207,7 @@ def _make_trainer(
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=lora_config(recipe.lora),
+            **named,
         )
 
 

@@ -45,6 +45,21 @@ class JudgeSettings(_Weighted):
     """Database URL of the votes; absent: votes.db in the run folder."""
 
 
+class RankingSettings(_Weighted):
+    """Judges that compare a prompt's completions with each other; rules count too."""
+
+    kind: Literal["ranking"]
+    """This kind of reward."""
+    constitution: str
+    """name@version or path."""
+    judges: tuple[str, ...] = ()
+    """Names from judges.toml; several make a panel; none: the default judge."""
+    pairs: Literal["all", "ring"] = "all"
+    """Which pairs are judged: each with each, or n of n completions in a ring."""
+    store: str | None = None
+    """Database URL of the votes; absent: votes.db in the run folder."""
+
+
 class ModelSettings(_Weighted):
     """Exported reward models, one or an ensemble."""
 
@@ -87,7 +102,12 @@ class PythonSettings(_Weighted):
 
 
 RewardSettings = Annotated[
-    RulesSettings | JudgeSettings | ModelSettings | ServerSettings | PythonSettings,
+    RulesSettings
+    | JudgeSettings
+    | RankingSettings
+    | ModelSettings
+    | ServerSettings
+    | PythonSettings,
     Field(discriminator="kind"),
 ]
 
@@ -118,7 +138,7 @@ async def _open(settings: RewardSettings, folder: Path) -> Reward:
     match settings:
         case RulesSettings():
             return RuleReward(load_constitution(settings.constitution))
-        case JudgeSettings():
+        case JudgeSettings() | RankingSettings():
             return await _open_judge(settings, folder)
         case ModelSettings():
             return _open_model(settings)
@@ -135,10 +155,11 @@ async def _open(settings: RewardSettings, folder: Path) -> Reward:
             return FunctionReward(settings.function.partition(":")[2], _function(settings.function))
 
 
-async def _open_judge(settings: JudgeSettings, folder: Path) -> Reward:
+async def _open_judge(settings: JudgeSettings | RankingSettings, folder: Path) -> Reward:
     from judges.judge_files import open_judges
     from judges.store.vote_store import VoteStore
     from training.online.judge_reward import JudgeReward
+    from training.online.ranking_reward import RankingReward
 
     constitution = load_constitution(settings.constitution)
     stack = AsyncExitStack()
@@ -149,6 +170,8 @@ async def _open_judge(settings: JudgeSettings, folder: Path) -> Reward:
     except BaseException:
         await stack.aclose()
         raise
+    if isinstance(settings, RankingSettings):
+        return RankingReward(constitution, judges, store, settings.pairs, stack)
     return JudgeReward(constitution, judges, store, settings.ask, stack)
 
 

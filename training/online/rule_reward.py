@@ -31,12 +31,13 @@ class RuleReward:
 
         An empty completion is scored as the rules see it: it is short, and says nothing.
         """
-        return [self._score(*pair) for pair in zip(prompts, completions, strict=True)]
+        return [self.score_one(*pair) for pair in zip(prompts, completions, strict=True)]
 
     async def close(self) -> None:
         """Nothing to release."""
 
-    def _score(self, prompt: Item, completion: CompletionText) -> Score:
+    def score_one(self, prompt: Item, completion: CompletionText) -> Score:
+        """The score of one completion."""
         met = {
             name: check_rule(rule, prompt.prompt, completion.text, prompt.answer)
             for name, rule, _ in self._rules

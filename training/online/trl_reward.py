@@ -46,17 +46,33 @@ class TrlReward:
         self, name: str, read: Callable[[Score], float | None]
     ) -> Callable[..., list[float | None]]:
         def function(
-            completions: Sequence[Any], completion_ids: Sequence[Any], row: Sequence[int], **_: Any
+            completions: Sequence[Any],
+            completion_ids: Sequence[Any],
+            row: Sequence[int],
+            log_metric: Callable[[str, float], None] = _log_nowhere,
+            **_: Any,
         ) -> list[float | None]:
-            scores = self._scores(completions, completion_ids, row)
+            scores = self.scores(completions, completion_ids, row)
+            log_metric("unscored", float(sum(score.value is None for score in scores)))
             return [None if score.value is None else read(score) for score in scores]
 
         function.__name__ = name  # what TRL logs it by
         return function
 
-    def _scores(
+    def remember(
+        self, completions: Sequence[Any], rows: Sequence[int], scores: Sequence[Score]
+    ) -> None:
+        """Take these scores as given, should they be asked for next."""
+        texts = [_text(completion) for completion in completions]
+        self._asked = ((tuple(rows), tuple(texts)), list(scores))
+
+    def scores(
         self, completions: Sequence[Any], completion_ids: Sequence[Any], rows: Sequence[int]
     ) -> list[Score]:
+        """A score for each completion, waited for; what was asked last is known already.
+
+        Raises: RewardAway, VerdictError.
+        """
         texts = [_text(completion) for completion in completions]
         key = (tuple(rows), tuple(texts))
         if self._asked is None or self._asked[0] != key:
@@ -72,6 +88,10 @@ class TrlReward:
             asking = patient_scores(self._reward, items, made, self._patience, self._say)
             self._asked = (key, self._background.run(asking))
         return self._asked[1]
+
+
+def _log_nowhere(_name: str, _value: float) -> None:
+    """Where no trainer logs."""
 
 
 def _text(completion: Any) -> str:

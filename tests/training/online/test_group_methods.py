@@ -122,27 +122,66 @@ def test_grpo_raises_a_trivial_reward(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rloo_runs_and_a_reward_that_stays_away_leaves_the_last_checkpoint(
-    tmp_path: Path, model: Path
+@pytest.mark.parametrize(
+    ("kind", "train"), [(GrpoRecipe, train_grpo), (RlooRecipe, train_rloo)], ids=["grpo", "rloo"]
+)
+def test_a_reward_that_stays_away_leaves_the_last_step_and_the_run_goes_on_the_same(
+    tmp_path: Path, model: Path, kind: Any, train: Any
 ) -> None:
     import tests.training.ppo.tiny_run as rewards
 
     rewards.SWITCH = tmp_path / "away"
     function = "tests.training.ppo.tiny_run:while_there_is_no_switch"
-    recipe = make_recipe(
-        tmp_path, model, RlooRecipe, rewards=[{"kind": "python", "function": function}]
-    )
+    python = [{"kind": "python", "function": function}]
+    unbroken = make_recipe(tmp_path, model, kind, rewards=python, output=tmp_path / "unbroken")
+    train(unbroken, message=silent)
+    recipe = make_recipe(tmp_path, model, kind, rewards=python)
 
     def watch(step: int, _total: int, _loss: float) -> None:
         if step == 3:
             rewards.SWITCH.touch()
 
+    said: list[str] = []
     with pytest.raises(RewardAway, match="--resume"):
-        train_rloo(recipe, progress=watch, message=silent)
+        train(recipe, progress=watch, message=said.append)
+    assert any("asked again in" in text for text in said)
+    assert (recipe.output / "checkpoints" / "checkpoint-3").exists()
     rewards.SWITCH.unlink()
-    summary = train_rloo(recipe, resume=True, message=silent)
+    summary = train(recipe, resume=True, message=silent)
     assert summary.steps == 4
-    assert [line["step"] for line in metrics(recipe)] == [1, 2, 3, 4]
+    assert told(recipe) == told(unbroken)
+
+
+def told(recipe: Any) -> list[dict[str, Any]]:
+    """What the steps reported, less what a clock says."""
+    return [
+        {name: value for name, value in line.items() if name != "step_time"}
+        for line in metrics(recipe)
+    ]
+
+
+@pytest.mark.slow
+def test_a_slow_judge_is_a_judge_that_is_away(tmp_path: Path, model: Path) -> None:
+    function = "tests.training.ppo.tiny_run:slow"
+    patience = {"longest_s": 0.2, "first_wait_s": 0.05, "call_s": 0.1}
+    recipe = make_recipe(
+        tmp_path, model, GrpoRecipe, patience=patience,
+        rewards=[{"kind": "python", "function": function}],
+    )  # fmt: skip
+    with pytest.raises(RewardAway, match="no answer within"):
+        train_grpo(recipe, message=silent)
+    assert not (recipe.output / "metrics.jsonl").exists() or metrics(recipe) == []
+
+
+@pytest.mark.slow
+def test_the_unscored_move_nothing_and_are_counted(tmp_path: Path, model: Path) -> None:
+    function = "tests.training.ppo.tiny_run:half_unscored"
+    recipe = make_recipe(
+        tmp_path, model, GrpoRecipe, rewards=[{"kind": "python", "function": function}],
+        trainer={"max_steps": 2},
+    )  # fmt: skip
+    assert train_grpo(recipe, message=silent).unscored == 16
+    assert [line["unscored"] for line in metrics(recipe)] == [8, 8]
 
 
 @pytest.mark.slow
