@@ -171,7 +171,7 @@ def open_service(settings: Settings, tracing: Tracing) -> Service:
     metrics.gauges(
         "charter_prompts_waiting", "Prompts that wait for an engine", "lane", pool.waiting
     )
-    return Service(
+    service = Service(
         settings=settings,
         votes=votes,
         database=database,
@@ -183,3 +183,7 @@ def open_service(settings: Settings, tracing: Tracing) -> Service:
         metrics=metrics,
         tracing=tracing,
     )
+    metrics.gauge(
+        "charter_parts_in_work", "Parts of batches in work here", lambda: service.parts_in_work()
+    )
+    return service

@@ -42,6 +42,12 @@ def _add_serve(verbs: Verbs) -> None:
         metavar="N",
         help="work on batches in so many processes of their own (in this one); needs PostgreSQL",
     )
+    parser.add_argument(
+        "--worker-metrics-port",
+        type=whole,
+        metavar="N",
+        help="the first of the ports on this machine where these processes tell their metrics",
+    )
 
 
 def _add_worker(verbs: Verbs) -> None:
@@ -60,6 +66,15 @@ def _add_worker(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--parent", type=int, metavar="PID", help="end when this process is no longer the parent"
+    )
+    parser.add_argument(
+        "--metrics-port", type=whole, metavar="N", help="tell Prometheus its metrics there (none)"
+    )
+    parser.add_argument(
+        "--metrics-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address to tell them on (127.0.0.1)",
     )
 
 
@@ -119,7 +134,7 @@ def _add_benchmark(verbs: Verbs) -> None:
         later("run_benchmark_adapters", HERE),
     )
     adapters.add_argument(
-        "--samples", type=whole, default=2000, help="by each adapter and round, of two (2000)"
+        "--samples", type=whole, default=500, help="by each adapter and round, of four (500)"
     )
     _add_batch(verbs)
     _add_faults(verbs)

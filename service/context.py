@@ -51,6 +51,8 @@ class Service:
     """Told to stop: finish what is begun, begin nothing."""
     wakers: list[Callable[[], None]] = field(default_factory=list)
     """What tells this process's workers that there is work."""
+    parts_in_work: Callable[[], int] = field(default=lambda: 0)
+    """How many parts of batches this process works on."""
     ready_checks: dict[str, ReadyCheck] = field(default_factory=dict)
     """More that must hold before `/ready` says yes: each says why it does not, or None."""
 

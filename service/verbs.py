@@ -32,7 +32,11 @@ def run_serve(options: argparse.Namespace) -> int:
     beside: list[Worker] = []
     if options.workers:
         settings = settings.model_copy(update={"workers": 0})
-        beside.append(lambda service: keep_workers(options.workers, service.settings.judges))
+        beside.append(
+            lambda service: keep_workers(
+                options.workers, service.settings.judges, options.worker_metrics_port
+            )
+        )
     app = create_app(settings, beside)
     service: Service = app.state.service
     if options.workers:
@@ -53,7 +57,9 @@ def run_worker(options: argparse.Namespace) -> int:
         usual = Settings.model_fields["workers"].default
         settings = settings.model_copy(update={"workers": usual})
     set_up_logs(settings.log_json)
-    asyncio.run(work_until_stopped(settings, options.parent))
+    port = options.metrics_port
+    metrics = (options.metrics_host, port) if port is not None else None
+    asyncio.run(work_until_stopped(settings, options.parent, metrics))
     return 0
 
 

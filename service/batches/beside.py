@@ -22,9 +22,7 @@ async def work_on_batches(service: Service) -> AsyncIterator[None]:
         return
     worker = Worker(service.database, BatchRunner(service), [QUEUE], slots=service.settings.workers)
     service.wakers.append(worker.wake)
-    service.metrics.gauge(
-        "charter_parts_in_work", "Parts of batches in work here", lambda: worker.in_work
-    )
+    service.parts_in_work = lambda: worker.in_work
     working = asyncio.create_task(worker.work(service.settings.drain_s))
     try:
         yield

@@ -7,8 +7,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+
+from prometheus_client import start_http_server
 
 from judges.errors import ConfigError
 from judges.progress import say
@@ -21,8 +23,14 @@ from service.tracing import open_tracing
 RESTART_S = 1.0
 
 
-async def work_until_stopped(settings: Settings, parent: int | None) -> None:
-    """Work on batches until SIGTERM, SIGINT, or the end of the parent named."""
+async def work_until_stopped(
+    settings: Settings, parent: int | None, metrics: tuple[str, int] | None = None
+) -> None:
+    """Work on batches until SIGTERM, SIGINT, or the end of the parent named.
+
+    `metrics`: where Prometheus finds this process's own, host and port.
+    Raises: ConfigError for a port that is taken.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,6 +39,8 @@ async def work_until_stopped(settings: Settings, parent: int | None) -> None:
     async with AsyncExitStack() as stack:
         stack.callback(service.votes.close)
         stack.callback(service.database.dispose)
+        if metrics:
+            stack.callback(_tell_metrics(service, *metrics))
         await stack.enter_async_context(run_judging(service))
         await stack.enter_async_context(work_on_batches(service))
         say(f"working on batches, {settings.workers} parts at once")
@@ -40,6 +50,24 @@ async def work_until_stopped(settings: Settings, parent: int | None) -> None:
                     await stop.wait()
             except TimeoutError:
                 continue
+
+
+def _tell_metrics(service: Service, host: str, port: int) -> Callable[[], None]:
+    """Serve this process's metrics; returns what ends that."""
+    try:
+        server, thread = start_http_server(port, host, registry=service.metrics.registry)
+    except OSError as error:
+        raise ConfigError(
+            f"--metrics-port {port} · {host} · cannot be listened on ({error.strerror}); name "
+            "another one"
+        ) from error
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end
 
 
 def refuse_file(service: Service) -> None:
@@ -52,9 +80,12 @@ def refuse_file(service: Service) -> None:
 
 
 @asynccontextmanager
-async def keep_workers(count: int, judges: tuple[str, ...]) -> AsyncIterator[None]:
-    """So many worker processes, each begun again when it ends."""
-    keeping = [asyncio.create_task(_keep_one(judges)) for _ in range(count)]
+async def keep_workers(
+    count: int, judges: tuple[str, ...], metrics_port: int | None = None
+) -> AsyncIterator[None]:
+    """So many worker processes, each begun again when it ends; metrics on ports from one on."""
+    ports = [None if metrics_port is None else metrics_port + n for n in range(count)]
+    keeping = [asyncio.create_task(_keep_one(judges, port)) for port in ports]
     try:
         yield
     finally:
@@ -63,8 +94,10 @@ async def keep_workers(count: int, judges: tuple[str, ...]) -> AsyncIterator[Non
         await asyncio.gather(*keeping, return_exceptions=True)
 
 
-async def _keep_one(judges: tuple[str, ...]) -> None:
+async def _keep_one(judges: tuple[str, ...], metrics_port: int | None) -> None:
     flags = [word for name in judges for word in ("--judge", name)]
+    if metrics_port is not None:
+        flags += ["--metrics-port", str(metrics_port)]
     command = [sys.executable, "-m", "charter", "worker", "--parent", str(os.getpid()), *flags]
     while True:
         process = await asyncio.create_subprocess_exec(*command)

@@ -23,7 +23,7 @@ from service.benchmarks.serving import open_session, serving, wait_ready
 CLIENTS = 64
 LIST = 32
 """Samples in a call of what takes many."""
-ROUNDS = 2
+ROUNDS = 4
 Row = tuple[str, str]
 Body = dict[str, Any]
 

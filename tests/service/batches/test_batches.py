@@ -186,11 +186,13 @@ async def test_output_is_there_while_a_batch_runs(
     async with opened(judges=("slow",), workers=2) as client:
         batch = await made(client, map(line, range(768)))
         path = f"/v1/batches/{batch['id']}/output"
-        early = b""
+        early, most = b"", 0
         while not early:
+            most = max(most, client.app.state.service.parts_in_work())  # type: ignore[attr-defined]
             early = (await client.get(path, params={"follow": False})).content
             await asyncio.sleep(0.02)
         assert (await client.get(f"/v1/batches/{batch['id']}")).json()["status"] == "in_progress"
+        assert most == 2
         rest = await client.get(path, params={"offset": len(early)})
         ended = await finished(client, batch)
         whole = await client.get(f"/v1/files/{ended['output_file_id']}/content")

@@ -1,12 +1,15 @@
 """Batches in processes of their own, on a real PostgreSQL."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ import pytest
 from service.benchmarks.batch_client import call, finish_batch, read_rows, start_batch
 from service.benchmarks.serving import started_address
 
+ITEMS = re.compile(r'charter_items_total\{status="scored"')
 ROOT = Path(__file__).parents[3]
 
 
@@ -47,12 +51,32 @@ def workers_of(home: Path) -> list[int]:
     return found
 
 
+def free_ports() -> int:
+    """The first of two ports that nobody listens on."""
+    while True:
+        with socket.socket() as one, socket.socket() as next_one:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            with suppress(OSError, OverflowError):
+                next_one.bind(("127.0.0.1", port + 1))
+                return port
+
+
+def items_judged(port: int) -> float:
+    """By the metrics of one worker."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        told = answer.read().decode()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in told.splitlines() if ITEMS.match(line))
+
+
 @pytest.mark.slow
 def test_worker_processes_share_a_batch_and_end_with_the_service(
     postgresql_url: str, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    with serving(home, postgresql_url, "--workers", "2") as address:
+    port = free_ports()
+    flags = ("--workers", "2", "--worker-metrics-port", str(port))
+    with serving(home, postgresql_url, *flags) as address:
         deadline = time.monotonic() + 60
         while len(workers_of(home)) < 2:
             assert time.monotonic() < deadline
@@ -64,6 +88,7 @@ def test_worker_processes_share_a_batch_and_end_with_the_service(
         names = [row["custom_id"] for row in read_rows(address, ended["output_file_id"])]
         assert names == [f"line-{number}" for number in range(600)]
         assert call(address, f"/v1/batches/{batch}")["status"] == "completed"
+        assert sum(items_judged(port + number) for number in range(2)) == 600
     assert workers_of(home) == []
 
 

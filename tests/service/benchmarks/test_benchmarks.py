@@ -45,4 +45,4 @@ def test_every_call_is_answered_under_faults(postgresql_url: str) -> None:
 def test_each_adapter_rewards_every_sample() -> None:
     told = benchmark_adapters(64)
     assert told.keys() == ADAPTERS.keys()
-    assert all(one["samples"] == 128 for one in told.values())
+    assert all(one["samples"] == 256 for one in told.values())
