@@ -189,7 +189,7 @@ class _Library:
             if shelved:
                 _refuse_misplaced(own, source, path)
             constitution = self.resolve(own, source, chain)
-            if shelved:
+            if shelved or _stands_published(own, path):
                 where = source.position(("version",))
                 published.refuse_changed(constitution, published.published_digests(folder), where)
                 self.deprecated |= published.deprecations(folder)
@@ -248,6 +248,12 @@ def _read(content: bytes, where: str) -> tuple[Constitution, YamlSource]:
     except ValidationError as error:
         raise ConstitutionError(misfits(error, source)) from error
     return own, source
+
+
+def _stands_published(own: Constitution, path: Path) -> bool:
+    """Whether it lies where `publish` puts it, be its folder named by a setting or not."""
+    place = path.resolve()
+    return (own.name, f"{own.version}.yaml") == (place.parent.name, place.name)
 
 
 def _refuse_misplaced(own: Constitution, source: YamlSource, path: Path) -> None:

@@ -18,6 +18,7 @@ from judges.constitutions.misfits import name_place
 from judges.constitutions.published import deprecations
 from judges.constitutions.semver import demanded_step, next_version
 from judges.constitutions.yaml_source import YamlSource, read_yaml
+from judges.errors import ConstitutionError
 from judges.progress import say
 from judges.verbs import emit
 
@@ -35,13 +36,20 @@ JUDGED_TEXTS = (
 
 def run_list(options: argparse.Namespace) -> int:  # noqa: ARG001 - every verb's form
     """`charter constitution list`"""
+    faults: list[str] = []
     for file in list_constitutions():
-        constitution = load_constitution(str(file.path), warn=False)
+        try:
+            constitution = load_constitution(str(file.path), warn=False)
+            old = file.reference in deprecations(file.path.parent.parent)
+        except ConstitutionError as error:
+            faults.append(str(error))
+            continue
         n = len(constitution.principles)
-        old = file.reference in deprecations(file.path.parent.parent)
         mark = "  (deprecated)" if old else ""
         emit(f"{constitution.reference:32} {n:3} principles  {constitution.title}{mark}")
-    return 0
+    for fault in dict.fromkeys(faults):
+        say(f"left out: {fault}")
+    return 1 if faults else 0
 
 
 def run_show(options: argparse.Namespace) -> int:

@@ -33,6 +33,8 @@ def test_a_published_version_is_refused_once_it_is_changed(shelf: Path) -> None:
     message = refusal("brevity", shelf)
     assert message.startswith(f"{path}:3:2: brevity@0.1.0 is published with digest ")
     assert "save it as a new version" in message
+    with pytest.raises(ConstitutionError, match="is published with digest"):
+        load_constitution(str(path), [])  # by its path, from where no setting names the folder
 
 
 def test_a_remark_in_a_published_version_is_no_change(shelf: Path) -> None:

@@ -72,6 +72,8 @@ def test_from_a_starter_to_a_second_version(work: Path, capsys: pytest.CaptureFi
     edit("own/front-desk/2.0.0.yaml", "earlier", "later")
     broken = said(capsys, "show", "front-desk", exit_code=1)
     assert "2.0.0.yaml:3:1: front-desk@2.0.0 is published with digest" in broken
+    listed = said(capsys, "list", exit_code=1)
+    assert "front-desk@1.0.0 " in listed and "left out: " in listed and "plain-speech@" in listed
 
 
 def test_a_diff_counts_votes_and_tokens_of_the_edit_alone(
