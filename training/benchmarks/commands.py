@@ -17,6 +17,7 @@ def add_benchmarks(verbs: Verbs) -> None:
     _add_heads(names)
     _add_optimum(names)
     _add_methods(names)
+    _add_online(names)
 
 
 def _add_encoding(names: Verbs) -> None:
@@ -84,6 +85,22 @@ def _add_methods(names: Verbs) -> None:
         metavar="RIGHT",
         help="soft, hard, clamped labels of a judge right so",
     )
+
+
+def _add_online(names: Verbs) -> None:
+    online = add_verb(
+        names,
+        "online-methods",
+        "PPO, GRPO, RLOO, online and offline DPO, best-of-n: same prompts and reward, equal KL",
+        later("run_online_methods", HERE),
+    )
+    online.add_argument("--out", type=Path, required=True, help="folder of runs and results")
+    online.add_argument("--methods", nargs="+", metavar="NAME", default=[], help="which (all)")
+    online.add_argument("--model", default="embedded", help="model folder (embedded)")
+    online.add_argument("--seeds", type=whole, default=2, help="runs of each (2)")
+    online.add_argument("--steps", type=whole, default=12, help="steps of 16 completions (12)")
+    online.add_argument("--points", type=whole, default=3, help="checkpoints looked at (3)")
+    online.add_argument("--learning-rate", type=float, default=3e-4, help="of all (3e-4)")
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:

@@ -62,6 +62,26 @@ def run_preference_methods(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_online_methods(options: argparse.Namespace) -> int:
+    """`charter benchmark online-methods`"""
+    from training.benchmarks.online_methods import METHODS, benchmark_online_methods, dump
+
+    unknown = [name for name in options.methods if name not in METHODS]
+    if unknown:
+        raise ConfigError(f"--methods {unknown[0]}: use {', '.join(map(repr, METHODS))}")
+    told = benchmark_online_methods(
+        options.out,
+        options.methods or list(METHODS),
+        options.seeds,
+        options.steps,
+        options.points,
+        options.learning_rate,
+        options.model,
+    )
+    emit(dump(told))
+    return 0
+
+
 def run_reward_heads(options: argparse.Namespace) -> int:
     """`charter benchmark reward-heads`"""
     from training.benchmarks.reward_heads import benchmark_reward_heads
@@ -105,7 +125,11 @@ def run_ppo_optimum(options: argparse.Namespace) -> int:
     """`charter benchmark ppo-optimum`"""
     from training.ppo.optimum import Problem, as_table, attempts
 
-    told = {"whole": attempts(Problem(), options.seeds, adapters=False)}
+    bandit = Problem(longest=1, vocabulary=16)
+    told = {
+        "bandit": attempts(bandit, options.seeds, adapters=False),
+        "whole": attempts(Problem(), options.seeds, adapters=False),
+    }
     if options.adapters:
         told["adapters"] = attempts(Problem(), options.seeds, adapters=True)
     if options.json:

@@ -1,0 +1,81 @@
+"""Curves of reward over KL, and methods read off them at equal KL: pure functions of results."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from training.evaluation.statistics import mean_interval
+
+LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Nats an answer at which methods are compared, where they reach them."""
+
+
+def summarise(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Every point, pooled over seeds; and each method at the KL values that all curves reach."""
+    points: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for line in lines:
+        points.setdefault((line["method"], line["step"]), []).append(line)
+    curves = [
+        {"method": name, "step": step, **_row(runs, _mean([r["kl"] for r in runs]))}
+        for (name, step), runs in points.items()
+    ]
+    return {"points": curves, "at_equal_kl": at_equal_kl(lines)}
+
+
+def at_equal_kl(
+    lines: Sequence[dict[str, Any]], levels: Sequence[float] = LEVELS
+) -> dict[str, dict[str, Any]]:
+    """Each method at each KL that its curves reach under every seed."""
+    seeds = sorted({line["seed"] for line in lines})
+    names = [name for name in dict.fromkeys(line["method"] for line in lines) if name != "base"]
+    table: dict[str, dict[str, Any]] = {}
+    for level in levels:
+        row: dict[str, Any] = {}
+        for name in names:
+            read = [read_curve(_curve(lines, name, seed), level) for seed in seeds]
+            reached = [one for one in read if one is not None]
+            if reached and len(reached) == len(read):
+                row[name] = _row(reached, level)
+        table[f"{level:g} nats"] = row
+    return table
+
+
+def _curve(lines: Sequence[dict[str, Any]], name: str, seed: int) -> list[dict[str, Any]]:
+    own = [line for line in lines if line["seed"] == seed and line["method"] in ("base", name)]
+    return sorted(own, key=lambda line: line["step"])
+
+
+def read_curve(curve: Sequence[dict[str, Any]], level: float) -> dict[str, Any] | None:
+    """A curve's values where its KL first reaches a level, linear between two points; else None."""
+    for before, after in itertools.pairwise(curve):
+        low, high = _mean([before["kl"]]), _mean([after["kl"]])
+        if low <= level <= high and high > low:
+            part = (level - low) / (high - low)
+            mixed: dict[str, Any] = {
+                name: [
+                    (1 - part) * a + part * b
+                    for a, b in zip(before[name], after[name], strict=True)
+                ]
+                for name in ("wins", "reward", "sane")
+            }
+            for name in ("samples", "seconds"):
+                mixed[name] = (1 - part) * before[name] + part * after[name]
+            return mixed | {"prompts": before["prompts"]}
+    return None
+
+
+def _row(runs: Sequence[dict[str, Any]], kl: float) -> dict[str, Any]:
+    prompts = [name for run in runs for name in run["prompts"]]
+    told: dict[str, Any] = {"kl": round(kl, 3), "runs": len(runs), "n": len(prompts)}
+    for name in ("reward", "wins", "sane"):
+        values = [value for run in runs for value in run[name]]
+        interval = mean_interval(values, prompts, seed=0)
+        told[name] = [round(x, 3) for x in (interval.mean, interval.low, interval.high)]
+    for name in ("samples", "seconds"):
+        told[name] = round(sum(run[name] for run in runs) / len(runs), 1)
+    return told
+
+
+def _mean(rows: Sequence[Sequence[float]]) -> float:
+    values = [value for row in rows for value in row]
+    return sum(values) / len(values)
