@@ -57,6 +57,21 @@ class Mark(NamedTuple):
     """Filled for a judge, hollow for a null: told apart without colour, too."""
 
 
+class Curve(NamedTuple):
+    """One panel of a curve figure."""
+
+    label: str
+    """What was measured."""
+    points: Sequence[tuple[float, Estimate]]
+    """Where along the axis, and how much."""
+    main: bool = True
+    """In the first colour, or the second."""
+    marked: float | None = None
+    """A place on the axis to point at."""
+    fit: Sequence[tuple[float, float]] = ()
+    """A curve drawn through."""
+
+
 def _styled(draw: Callable[Drawn, str]) -> Callable[Drawn, str]:
     """The function, run under our style and no setting of the user's."""
 
@@ -163,6 +178,39 @@ def coverage_figure(points: Sequence[CoveragePoint], rule: AbstentionRule | None
     _share_axis(axes.set_ylim, axes.set_yticks, 0.0)
     axes.grid()
     return _inline(figure, name, f"Accuracy against coverage. {told}")
+
+
+@_styled
+def curve_figure(curves: Sequence[Curve], name: str, title: str, across: str) -> str:
+    """Measures with their intervals along an axis, each in a panel of its own scale."""
+    height = 60 + 150 * len(curves)
+    figure, _ = _canvas(height, left=90, right=190, top=34, bottom=56)
+    figure.clear()
+    panels = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
+    figure.subplots_adjust(
+        left=90 / WIDTH, right=1 - 190 / WIDTH, top=1 - 34 / height, bottom=56 / height
+    )
+    panels[0].set_title(title)
+    for axes, curve in zip(panels, curves, strict=True):
+        colour = MAIN if curve.main else OTHER
+        points = sorted(curve.points, key=lambda point: point[0])
+        x, y = [point[0] for point in points], [point[1].value for point in points]
+        low, high = ([getattr(point[1], end) for point in points] for end in ("low", "high"))
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(x, y, color=colour, marker="o", markersize=4)
+        if curve.fit:
+            axes.plot(*zip(*curve.fit, strict=True), color=INK, linewidth=1, linestyle=DASHES)
+        if curve.marked is not None:
+            axes.axvline(curve.marked, color=INK, linewidth=1, linestyle=DASHES)
+        axes.text(
+            1.03, 0.5, _short(curve.label), transform=axes.transAxes, va="center", color=colour
+        )
+        axes.grid()
+    panels[-1].set_xlabel(across)
+    told = "; ".join(
+        f"{c.label} {', '.join(f'{x:.3g}: {one.value:.3g}' for x, one in c.points)}" for c in curves
+    )
+    return _inline(figure, name, f"{title}. {told}")
 
 
 def _share_axis(limit: Callable[..., Any], ticks: Callable[..., Any], low: float) -> None:

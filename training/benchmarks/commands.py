@@ -18,6 +18,7 @@ def add_benchmarks(verbs: Verbs) -> None:
     _add_optimum(names)
     _add_methods(names)
     _add_online(names)
+    _add_over_optimisation(names)
 
 
 def _add_encoding(names: Verbs) -> None:
@@ -121,3 +122,22 @@ def _add_optimum(names: Verbs) -> None:
     optimum.add_argument("--seeds", type=whole, default=5, help="seeds from 0 up (5)")
     optimum.add_argument("--adapters", action="store_true", help="train adapters too")
     optimum.add_argument("--json", action="store_true", help="print JSON: all numbers")
+
+
+def _add_over_optimisation(names: Verbs) -> None:
+    hacked = add_verb(
+        names,
+        "over-optimisation",
+        "Best of n by a flawed reward model: when the guard stops it, what an ensemble changes",
+        later("run_over_optimisation", HERE),
+    )
+    hacked.add_argument(
+        "--completions", type=Path, metavar="C", help="64 or more a prompt (written by the fake)"
+    )
+    hacked.add_argument("--prompts", type=whole, default=64, help="for the fake (64)")
+    hacked.add_argument("--samples", type=whole, default=256, help="of each, by the fake (256)")
+    hacked.add_argument("--constitution", default="plain-speech@1", metavar="X", help="the rules")
+    hacked.add_argument("--members", type=whole, default=5, help="of the ensemble (5)")
+    hacked.add_argument("--pairs", type=whole, default=400, help="labelled for each model (400)")
+    hacked.add_argument("--flaw", type=float, default=2.0, help="logits a labeller's word is worth")
+    hacked.add_argument("--seeds", type=whole, default=5, help="draws of labels and split (5)")

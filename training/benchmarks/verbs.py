@@ -97,6 +97,28 @@ def run_reward_heads(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_over_optimisation(options: argparse.Namespace) -> int:
+    """`charter benchmark over-optimisation`"""
+    from judges.items import load_items
+    from training.benchmarks.over_optimisation import (
+        benchmark_over_optimisation,
+        fake_items,
+        make_pool,
+    )
+
+    constitution = load_constitution(options.constitution)
+    items = (
+        load_items(options.completions)
+        if options.completions
+        else fake_items(options.prompts, options.samples)
+    )
+    told = benchmark_over_optimisation(
+        make_pool(items, constitution), options.members, options.pairs, options.flaw, options.seeds
+    )
+    emit(json.dumps(told, indent=2))
+    return 0
+
+
 def _ranked(
     options: argparse.Namespace, principles: Sequence[str] | None = None
 ) -> list[RankedPrompt]:

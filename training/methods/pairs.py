@@ -12,8 +12,11 @@ from training.data.lengths import Lengths, column_lengths
 from training.data.pairs import PairData, load_pairs
 from training.data.recipe import DataRecipe
 from training.data.sources import Sources
+from training.guard.guard import Guard
+from training.guard.settings import GuardSettings
 from training.methods.displacement import DisplacementWatch
 from training.methods.loss_settings import LossSettings
+from training.online.background import Background
 from training.runs.loading import building_trainer, load_tokenizer, lora_config
 from training.runs.recipe import DataUsed
 from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
@@ -40,6 +43,9 @@ class PairRecipe(DataRecipe):
         0.6,
     )
     """Where labels = "clamped" cuts labels off (Bai et al. 2022, arXiv 2212.08073, section 4.3)."""
+
+    guard: GuardSettings | None = None
+    """Looks for over-optimisation while training, by completions drawn for it; absent: none."""
 
     @abstractmethod
     def loss_settings(self) -> LossSettings | None:
@@ -82,7 +88,11 @@ def train_pairs(
                     trainer.eval_dataset, len(data.train), len(data.held_out), recipe.max_length
                 ).tell_held_out(run.message)
             run.watch(DisplacementWatch(run.message, _has_reference(recipe)).see)
-            run.train(trainer)
+            with Background() as background:
+                guard = Guard(recipe.guard, recipe, run, background, None, ())
+                guard.watch(trainer)
+                run.train(trainer)
+                guard.close()
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
 

@@ -14,6 +14,8 @@ from judges.constitutions.files import load_constitution
 from judges.policies import model_folder
 from judges.progress import say
 from judges.records import Item
+from training.guard.guard import Guard
+from training.guard.settings import GuardSettings
 from training.online.background import Background
 from training.online.prompts import Prompt, encode_prompts, prompts_used, read_prompts
 from training.online.reward_settings import (
@@ -39,6 +41,8 @@ class GroupRecipe(RunRecipe):
     """How long a step waits for its reward."""
     dynamic_sampling: Annotated[int, Field(ge=0)] = 0
     """How often groups whose rewards are all equal are drawn again, from other prompts (DAPO)."""
+    guard: GuardSettings | None = None
+    """Looks for over-optimisation while training; absent: none."""
 
     def data_used(self) -> tuple[DataUsed, ...]:
         """The prompts file."""
@@ -147,8 +151,11 @@ def _train(
             reward = background.run(open_rewards(recipe.rewards, run.folder.path))
             try:
                 trainer = _make_trainer(recipe, prompts, run, reward, background)
+                guard = Guard(recipe.guard, recipe, run, background, reward, recipe.rewards)
+                guard.watch(trainer)
                 with leaving_checkpoint(trainer):
                     run.train(trainer)
+                guard.close()
             finally:
                 background.run(reward.close())
         run.publish(trainer)

@@ -177,6 +177,7 @@ async def _open_judge(settings: JudgeSettings | RankingSettings, folder: Path) -
 
 def _open_model(settings: ModelSettings) -> Reward:
     from judges.rewards.score import Reader, Rewards, ServedModel
+    from training.online.model_reward import ModelReward
 
     if settings.urls and len(settings.urls) != len(settings.models):
         raise ConfigError(
@@ -193,12 +194,7 @@ def _open_model(settings: ModelSettings) -> Reward:
         readers = [LoadedModel(model) for model in settings.models]
     constitution = load_constitution(settings.constitution) if settings.constitution else None
     rewards = Rewards(readers, constitution, how=settings.combine, penalty=settings.penalty)
-    return FunctionReward(
-        "model",
-        lambda prompts, completions: rewards.score(
-            [prompt.prompt for prompt in prompts], [one.text for one in completions]
-        ),
-    )
+    return ModelReward(rewards)
 
 
 def _function(name: str) -> ScoreFunction:

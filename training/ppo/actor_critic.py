@@ -70,6 +70,11 @@ class ActorCritic(nn.Module):  # type: ignore[misc, unused-ignore]
                 logprobs_N, _ = self._logprobs(model, _hidden(model, batch), batch)
             return _unflatten(logprobs_N, batch.mask_BT)
 
+    @property
+    def reference(self) -> Any | None:
+        """The model that the policy is held to; None where it is the policy's own base."""
+        return self._reference[0]
+
     def trained_parameters(self) -> dict[str, Any]:
         """What the optimiser moves, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}

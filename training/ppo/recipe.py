@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from judges.records import Record
+from training.guard.settings import GuardSettings
 from training.online.prompts import prompts_used, read_prompts
 from training.online.reward_settings import RewardSettings
 from training.online.waiting import Patience
@@ -70,6 +71,8 @@ class SamplingRecipe(RunRecipe):
     rollout: RolloutSettings = RolloutSettings()
     optimisation: Optimisation = Optimisation()
     patience: Patience = Patience()
+    guard: GuardSettings | None = None
+    """Looks for over-optimisation while training; absent: none."""
 
     def data_used(self) -> tuple[DataUsed, ...]:
         """The prompts file."""

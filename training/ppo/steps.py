@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from judges.errors import CharterError, ModelError, VerdictError
 from judges.policies import model_folder
 from judges.records import CompletionText
+from training.guard.guard import Guard
 from training.online.background import Background, finish
 from training.online.draws import prompt_rows
 from training.online.prompts import Prompt, encode_prompts, prompts_used, read_prompts
@@ -112,6 +113,7 @@ class Loop(Generic[R]):
             self.samples.cut(self.state.step)
         self.sampler, self._engine = build_sampler(recipe, run, self.learner, self.tokenizer)
         self.reward: Reward = background.run(open_rewards(recipe.rewards, run.folder.path))
+        self.guard = Guard(recipe.guard, recipe, run, background, self.reward, recipe.rewards)
 
     @abstractmethod
     def first_state(self) -> "PpoState":
@@ -130,9 +132,11 @@ class Loop(Generic[R]):
 
     def train(self) -> None:
         """Step until done. What stops for want of a reward leaves a checkpoint behind."""
-        while self.state.step < self.recipe.steps:
+        self._look()
+        while self.state.step < self.recipe.steps and not self.guard.stopped:
             try:
                 self._step(self.state.step + 1)
+                self._look()
             except (RewardAway, KeyboardInterrupt):
                 self._save()
                 raise
@@ -140,20 +144,33 @@ class Loop(Generic[R]):
                 self._save()
         self._save()
 
+    def _look(self) -> None:
+        """Have the guard look at the policy, where a look is due."""
+        from training.guard.drawing import Policy
+
+        plain, accelerator = self.learner.plain, self.learner.accelerator
+        self.guard.look(
+            self.state.step,
+            self.recipe.steps,
+            lambda: Policy(plain.policy, plain.reference, accelerator, self.tokenizer),
+        )
+
     def publish(self) -> None:
         """Put the policy and its tokenizer into the run folder."""
-        from training.runs.publishing import publish
+        from training.runs.publishing import copying, publish
 
         def save(folder: str) -> None:
             if self.is_main:  # each process holds the same whole policy
                 self.learner.plain.policy.save_pretrained(folder)
                 self.tokenizer.save_pretrained(folder)
 
-        publish(save, self.run.folder.path, self.recipe.model, self.run.processes)
+        better = self.run.better if self.is_main else None
+        chosen = copying(better) if better else save
+        publish(chosen, self.run.folder.path, self.recipe.model, self.run.processes)
 
     def summary(self, dropped: int) -> SamplingSummary:
         """Write the summary of the finished run."""
-        lines = self.run.folder.read_metrics()
+        lines = [line for line in self.run.folder.read_metrics() if "reward" in line]
         return self.run.finish(
             SamplingSummary,
             steps=self.state.step,
@@ -167,6 +184,7 @@ class Loop(Generic[R]):
 
     def close(self) -> None:
         """Release servers, engines and connections."""
+        self.guard.close()
         self.background.run(self.reward.close())
         self.background.run(self.sampler.close())
         self._engine.close()

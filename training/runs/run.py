@@ -90,6 +90,8 @@ class Run:
         self.message = message if self.processes.is_main else _nobody_listens
         self.checkpoint: tuple[int, Path] | None = None
         """Step and folder of the checkpoint to go on from."""
+        self.better: Path | None = None
+        """Folder of the policy to publish in place of the last one, such as a guard's best."""
         self.steps_done = 0
         self._watchers: list[Callable[[int, dict[str, Any]], None]] = []
         self._start = time.monotonic()
@@ -151,9 +153,10 @@ class Run:
 
     def publish(self, trainer: Any) -> None:
         """Put the trained model into the run folder."""
-        from training.runs.publishing import publish
+        from training.runs.publishing import copying, publish
 
-        publish(trainer.save_model, self.folder.path, self.manifest.recipe["model"], self.processes)
+        save = copying(self.better) if self.better else trainer.save_model
+        publish(save, self.folder.path, self.manifest.recipe["model"], self.processes)
 
     def finish(self, kind: type[S], **fields: Any) -> S:
         """Write the summary: the run is done. Losses, steps and time are filled in."""

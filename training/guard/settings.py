@@ -1,0 +1,48 @@
+"""The `[guard]` table of a recipe: what is looked at beside the reward that is trained on.
+
+Importing this loads no torch.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from judges.records import Record
+from training.online.reward_settings import RewardSettings
+from training.online.waiting import Patience
+
+
+class GuardSettings(Record):
+    """How a run is watched for over-optimisation. Paths are relative to the working folder."""
+
+    prompts: Path
+    """Held-out prompts, JSONL; the same at every look. 64 or more see a fall of a third of the
+    spread."""
+    held_out: Annotated[tuple[RewardSettings, ...], Field(min_length=1)]
+    """What the policy is not trained on, each looked at alone: other reward models, a judge,
+    rules. The first of them says which look was best."""
+    proxy: tuple[RewardSettings, ...] = ()
+    """What is trained on; absent: the run's own [[rewards]]."""
+    safe_prompts: Path | None = None
+    """Prompts labelled safe, in XSTest's format, for the share refused."""
+    every: Annotated[int, Field(ge=1)] = 10
+    """Steps between looks; there is one before the first step and one after the last."""
+    samples: Annotated[int, Field(ge=1)] = 1
+    """Completions of each prompt a look."""
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    """Longest completion."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of drawing, and of the KL divergence."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 65536
+    """Most tokens, padding included, written side by side."""
+    stop: bool = True
+    """End the run when a held-out reward has fallen; else it is only told."""
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Chance of a false alarm in the whole run, over all looks and held-out rewards."""
+    keep_best: bool = True
+    """Keep the policy of the best look, and publish it when the guard has ended the run."""
+    seed: int = 0
+    """Draws the guard's completions; nothing of the training is drawn by it."""
+    patience: Patience = Patience()
+    """How long held-out rewards are waited for."""
