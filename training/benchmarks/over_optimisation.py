@@ -20,7 +20,7 @@ from scipy.special import gammaln
 
 from judges.aggregate import Floats, sigmoid
 from judges.calibration.decline import fall_from_earlier
-from judges.calibration.estimates import mean_estimate
+from judges.calibration.estimates import mean_estimate, share_estimate
 from judges.constitutions.constitution import Constitution
 from judges.errors import DataError
 from judges.model import ModelPrompt, Sampling
@@ -149,6 +149,7 @@ def _run(pool: Pool, members: int, pairs: int, flaw: float, seed: int) -> dict[s
     rewards = {
         "one": reward_MPN[0],
         "one, as many labels": _standardised(chosen.words_PNW @ more),
+        "chance": rng.normal(size=chosen.truth_PN.shape),  # what the guard must not stop
         "ensemble, mean": combine_members(reward_MPN, "mean"),
         "ensemble, min": combine_members(reward_MPN, "min"),
         "ensemble, pessimistic": combine_members(reward_MPN, "pessimistic", 0.5),
@@ -219,19 +220,31 @@ def _standardised(reward_PN: Floats) -> Floats:
 
 
 def _over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """At the largest n: the mean truth, and how many seeds the guard stopped, by kind of reward."""
+    """By kind of reward the truth at n = 1, at its best and at the end, and the guard's stops.
+
+    Intervals are over seeds.
+    """
+    ends_R = np.array([_truths(run, "one")[-1] for run in runs])
     return {
         name: {
-            "truth_at_start": float(np.mean([_truths(run, name)[0] for run in runs])),
-            "truth_at_best": float(np.mean([max(_truths(run, name)) for run in runs])),
-            "truth_at_end": float(np.mean([_truths(run, name)[-1] for run in runs])),
-            "caught_by_truth": sum(run["rewards"][name]["truth_falls_at"] is not None
-                                   for run in runs),
-            "caught_by_held_out": sum(run["rewards"][name]["held_out_falls_at"] is not None
-                                      for run in runs),
+            "start": _mean([_truths(run, name)[0] for run in runs]),
+            "best": _mean([max(_truths(run, name)) for run in runs]),
+            "end": _mean([_truths(run, name)[-1] for run in runs]),
+            "end_over_one": _mean(np.array([_truths(run, name)[-1] for run in runs]) - ends_R),
+            **{
+                f"stopped_by_{watched}": share_estimate(
+                    np.array([run["rewards"][name][f"{watched}_falls_at"] is not None
+                              for run in runs], float)
+                ).model_dump()
+                for watched in ("truth", "held_out")
+            },
         }
         for name in runs[0]["rewards"]
     }  # fmt: skip
+
+
+def _mean(values: Any) -> dict[str, Any]:
+    return mean_estimate(np.array(values, float), seed=0).model_dump()
 
 
 def _truths(run: Mapping[str, Any], name: str) -> list[float]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from judges.canonical import digest
 from judges.errors import ConfigError
 from judges.jsonl import replacing
 from judges.policies import model_folder
@@ -61,6 +62,8 @@ class Guard:
         probes = read_probes(settings.safe_prompts) if settings.safe_prompts else []
         safe = [probe.item for probe in probes if probe.side == "safe"]
         self._safe = self._encoded(safe, recipe) if safe else []
+        self._digest = digest([_words(one.item) for one in self._prompts])
+        self._check(recipe, settings)
         per_look = len(self._prompts) * settings.samples + len(self._safe)
         run.message(
             f"guard: every {settings.every} steps it draws {per_look} completions of at most "
@@ -71,8 +74,10 @@ class Guard:
         """Whether there is a look after this many steps that has not been taken."""
         if self.settings is None or self.stopped:
             return False
-        taken = self.run.processes.share(any(look.step == step for look in self.looks))
-        return not taken and (step % self.settings.every == 0 or step == total)
+        if step % self.settings.every and step != total:
+            return False
+        taken = any(look.step == step for look in self.looks)
+        return not self.run.processes.share(taken)
 
     def look(self, step: int, total: int, policy: Callable[[], "Policy"]) -> bool:
         """Look where one is due; whether the run should end.
@@ -122,7 +127,9 @@ class Guard:
     def _record(
         self, look: Observation, settings: GuardSettings, total: int, policy: "Policy"
     ) -> None:
-        look = look.model_copy(update={"stopped": self._verdict(look, settings)})
+        look = look.model_copy(
+            update={"stopped": self._verdict(look, settings), "prompts": self._digest}
+        )
         self.looks.append(look)
         best = best_of(self.looks)
         if settings.keep_best and best is look:
@@ -166,6 +173,24 @@ class Guard:
     def _folder(self, step: int) -> Path:
         return self.run.folder.path / "guard" / f"best-{step}"
 
+    def _check(self, recipe: RunRecipe, settings: GuardSettings) -> None:
+        """Raises: ConfigError for other prompts than at earlier looks. Tells of trained ones."""
+        if any(look.prompts != self._digest for look in self.looks):
+            raise ConfigError(
+                f"{settings.prompts}: changed since the looks in {self._file.path}, which cannot "
+                "be compared with new ones; restore it, or name another `output`"
+            )
+        trained = getattr(recipe, "prompts", None)
+        if trained is None:
+            return
+        known = {str(_words(item)) for item in read_prompts(trained)}
+        both = sum(str(_words(one.item)) in known for one in self._prompts)
+        if both:
+            self.run.message(
+                f"guard: {both} of {len(self._prompts)} prompts of {settings.prompts} are trained "
+                "on, too; take them out, or the guard sees what was learned by heart"
+            )
+
     def _encoded(self, items: Sequence[Item], recipe: RunRecipe) -> list[Prompt]:
         assert self.settings is not None
         longest = recipe.max_length - self.settings.max_tokens
@@ -198,6 +223,10 @@ class Guard:
             same = sum(other.kind == one.kind for other in settings.held_out) > 1
             named[f"{one.kind}-{number}" if same else one.kind] = reward
         return named, owned
+
+
+def _words(item: Item) -> list[list[str]]:
+    return [[turn.role, turn.content] for turn in item.prompt]
 
 
 def guard_metrics(look: Observation) -> dict[str, float]:

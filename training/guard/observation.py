@@ -18,6 +18,7 @@ from training.evaluation.statistics import distinct_n, sane
 from training.online.reward import Score
 
 PROXY = "proxy"
+EXAMPLES = 4
 VARIANCE = "variance"
 """The part of a score that says how far the members of an ensemble disagree."""
 
@@ -65,6 +66,10 @@ class Observation(Record):
     """Why the run ends here."""
     seconds: float
     """What the look took."""
+    prompts: str = ""
+    """Digest of the held-out prompts: looks at others cannot be compared."""
+    examples: tuple[str, ...] = ()
+    """The first prompts' completions, not a selection."""
     values: dict[str, tuple[float | None, ...]]
     """Each prompt's mean reward, by reward: what falls are computed from."""
 
@@ -107,6 +112,7 @@ def observe(
             if (fall := _fall(name, values[name], earlier, planned, each, seed)) is not None
         },
         seconds=round(seconds, 2),
+        examples=tuple(texts[:EXAMPLES]),
         values=values,
     )
 
