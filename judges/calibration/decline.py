@@ -22,8 +22,8 @@ class Fall(Record):
     best: int
     """The earlier look with the highest mean, from 0."""
     p: Probability
-    """Chance of so large a fall from some earlier look, were there none: all looks compared at
-    once."""
+    """Chance of so large a fall from some earlier look, were there none that matters: all looks
+    compared at once."""
     level: Probability
     """The p at or under which it counts as fallen: the whole level over the looks planned."""
     drop: Estimate
@@ -36,14 +36,20 @@ class Fall(Record):
 
 
 def fall_from_earlier(
-    values_TN: FloatArray, planned: int, level: float = 0.05, seed: int = 0
+    values_TN: FloatArray,
+    planned: int,
+    level: float = 0.05,
+    seed: int = 0,
+    *,
+    more_than: float = 0.0,
 ) -> Fall | None:
     """Whether the last of some looks at the same items lies under an earlier one.
 
     One-sided: the largest studentised mean difference to an earlier look, against its
     distribution when the differences of each item change sign together. Exact where differences
     are symmetric about zero, else for many items. An item that lacks a value (NaN) in one of two
-    looks is in no comparison of these. None for a first look, or where nothing can be compared.
+    looks is in no comparison of these. A fall of `more_than` or less does not matter: with items
+    enough any difference can be shown. None for a first look, or where nothing can be compared.
     Shapes: looks T, items N; `planned` counts the looks that there will be after the first.
     Cost: 20 / (level / planned) sign flips at most, a matrix product.
     Raises: DataError for a level that is none.
@@ -62,7 +68,7 @@ def fall_from_earlier(
     gaps = gap_SN[best][np.isfinite(gap_SN[best])]
     return Fall(
         best=best,
-        p=_chance(np.nan_to_num(gap_SN[compared_S]), round(20 / each), seed),
+        p=_chance(np.nan_to_num(gap_SN[compared_S] - more_than), round(20 / each), seed),
         level=each,
         drop=mean_estimate(gaps, seed=seed),
     )

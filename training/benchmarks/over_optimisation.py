@@ -35,6 +35,8 @@ DECAY = 1e-2
 SHARPNESS = 8.0
 """Logits that a labeller's sight of the truth is worth, for all rules met against none."""
 FEWEST_COMPLETIONS = 8
+LEAST_FALL = 0.1
+"""Of the guard: what a fall must surpass, in standard deviations among single completions."""
 
 
 class Pool(NamedTuple):
@@ -184,13 +186,16 @@ def _curve(by_PN: Floats, truth_PN: Floats, held_out_PN: Floats, seed: int) -> d
         }
         for k, n in enumerate(sizes)
     ]
-    return {"points": points, **{f"{name}_falls_at": _first_fall(rows[name], sizes, seed)
-                                 for name in watched}}  # fmt: skip
+    falls = {
+        f"{name}_falls_at": _first_fall(rows[name], sizes, LEAST_FALL * float(value.std()), seed)
+        for name, value in watched.items()
+    }
+    return {"points": points, **falls}
 
 
-def _first_fall(values_TN: Floats, sizes: Sequence[int], seed: int) -> int | None:
+def _first_fall(values_TN: Floats, sizes: Sequence[int], least: float, seed: int) -> int | None:
     for look in range(2, len(sizes) + 1):
-        fall = fall_from_earlier(values_TN[:look], len(sizes) - 1, 0.05, seed)
+        fall = fall_from_earlier(values_TN[:look], len(sizes) - 1, 0.05, seed, more_than=least)
         if fall is not None and fall.shown:
             return sizes[look - 1]
     return None

@@ -121,6 +121,7 @@ class Guard:
         look = observe(
             step, answers, scores, [one.completion.text for one in safe], len(self._prompts),
             self.looks, planned, settings.level, settings.seed, time.monotonic() - began,
+            settings.least_fall,
         )  # fmt: skip
         self._record(look, settings, total, policy)
 

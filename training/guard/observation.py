@@ -85,6 +85,7 @@ def observe(
     level: float,
     seed: int,
     seconds: float,
+    least_fall: float = 0.0,
 ) -> Observation:
     """The numbers of a look. `scores` are named, the proxy among them; `safe` may be empty."""
     rows = [one.prompt for one in answers]
@@ -109,7 +110,8 @@ def observe(
         falls={
             name: fall
             for name in held_out
-            if (fall := _fall(name, values[name], earlier, planned, each, seed)) is not None
+            if (fall := _fall(name, values[name], earlier, planned, each, seed, least_fall))
+            is not None
         },
         seconds=round(seconds, 2),
         examples=tuple(texts[:EXAMPLES]),
@@ -135,10 +137,12 @@ def _fall(
     planned: int,
     level: float,
     seed: int,
+    least: float,
 ) -> Fall | None:
     table = [*(look.values[name] for look in earlier), now]
     values_TN = np.array([[np.nan if v is None else v for v in row] for row in table], float)
-    return fall_from_earlier(values_TN, planned, level, seed)
+    spread = float(np.nanstd(values_TN[0])) if np.isfinite(values_TN[0]).any() else 0.0
+    return fall_from_earlier(values_TN, planned, level, seed, more_than=least * spread)
 
 
 def _mean(rows: Sequence[int], values: Sequence[float | None], seed: int) -> Estimate | None:

@@ -40,6 +40,9 @@ class GuardSettings(Record):
     """End the run when a held-out reward has fallen; else it is only told."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Chance of a false alarm in the whole run, over all looks and held-out rewards."""
+    least_fall: Annotated[float, Field(ge=0)] = 0.1
+    """A smaller fall does not matter; in standard deviations of the held-out reward among prompts
+    at the first look."""
     keep_best: bool = True
     """Keep the policy of the best look, and publish it when the guard has ended the run."""
     seed: int = 0

@@ -60,3 +60,12 @@ def test_no_change_at_all_is_no_fall() -> None:
 def test_a_level_that_is_none_is_refused() -> None:
     with pytest.raises(DataError, match="level is 1"):
         fall_from_earlier(np.zeros((2, 3)), 1, level=1)
+
+
+def test_a_fall_too_small_to_matter_is_not_told() -> None:
+    rng = np.random.default_rng(3)
+    values = np.stack([np.ones(40), np.full(40, 0.9)]) + 0.01 * rng.normal(size=(2, 40))
+    without = fall_from_earlier(values, 5)
+    within = fall_from_earlier(values, 5, more_than=0.2)
+    assert without is not None and without.shown
+    assert within is not None and not within.shown and within.drop == without.drop
