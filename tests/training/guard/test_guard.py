@@ -14,6 +14,7 @@ from tests.training.tiny_policy import make_recipe as make_dpo_recipe
 from training.guard.settings import GuardSettings
 from training.methods.dpo import train_dpo
 from training.online.group_methods import GrpoRecipe, train_grpo
+from training.online_dpo.online_dpo import OnlineDpoRecipe, train_online_dpo
 from training.ppo.ppo import train_ppo
 
 pytestmark = pytest.mark.slow
@@ -148,6 +149,26 @@ def test_grpo_and_dpo_are_guarded_by_the_same_table(tmp_path: Path, model: Path)
     assert looks[-1]["kl"]["value"] > looks[0]["kl"]["value"]
     told = [line for line in lines(dpo.output / "metrics.jsonl") if "guard/kl" in line]
     assert [line["step"] for line in told] == [0, 3, 6]
+
+
+def test_online_dpo_is_guarded_too(tmp_path: Path, model: Path) -> None:
+    ppo = make_recipe(tmp_path, model, "letters", steps=2, prompts_per_step=4)
+    kept = ("model", "prompts", "output", "device", "max_length", "steps", "lora", "rewards")
+    values = {name: ppo.model_dump()[name] for name in kept}
+    recipe = OnlineDpoRecipe.model_validate(
+        {
+            **values,
+            "prompts_per_step": 4,
+            "samples_per_prompt": 2,
+            "rollout": {"max_tokens": 6},
+            "optimisation": {"learning_rate": 1e-2},
+            "guard": settings(tmp_path, safe_prompts=None),
+        }
+    )
+    train_online_dpo(recipe, message=silent)
+    looks = lines(recipe.output / "guard.jsonl")
+    assert [look["step"] for look in looks] == [0, 2]
+    assert looks[0]["refused"] is None and looks[1]["kl"]["value"] > looks[0]["kl"]["value"]
 
 
 def test_offline_methods_must_say_what_the_proxy_is(tmp_path: Path, model: Path) -> None:
