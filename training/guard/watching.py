@@ -38,7 +38,9 @@ class GuardCallback(TrainerCallback):
         if len(self.guard.looks) > before:
             # Straight to what reports: `trainer.log` would empty TRL's running averages.
             logs = guard_metrics(self.guard.looks[-1])
+            should_log = control.should_log  # or the step's own metrics would not be logged
             self.trainer.callback_handler.on_log(args, state, control, logs)
+            control.should_log = should_log
 
     def _policy(self) -> Policy:
         trainer = self.trainer
