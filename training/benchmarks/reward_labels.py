@@ -30,6 +30,8 @@ def benchmark_reward_labels(
 ) -> dict[str, Any]:
     """Accuracy on unseen pairs by kind of label and judge, and paired differences from soft.
 
+    Without noise it stands beside what preferring the shorter completion gets of the same pairs.
+
     Raises: ConfigError for a share that no such judge has right.
     """
     if not 0.5 < right < 1:
@@ -45,12 +47,21 @@ def benchmark_reward_labels(
                 labels = [_labels(x, right, sureness, kind) for x in evidence]
                 (head,) = fit_best([prompts[i] for i in train], labels)
                 told.setdefault((judge, kind), []).extend(_right(prompts, rest, head))
+        (head,) = fit_best([prompts[i] for i in train], [prompts[i].ranked.p_HNN for i in train])
+        told.setdefault(("truth", "labels"), []).extend(_right(prompts, rest, head))
+        told.setdefault(("truth", "shorter"), []).extend(_shorter(prompts, rest))
         groups += _groups(prompts, rest)
+    labels, shorter = (np.array(told.pop(("truth", name))) for name in ("labels", "shorter"))
     return {
         "prompts": len(prompts),
         "pairs": sum(one.ranked.pairs for one in prompts),
         "judge_right": right,
         "draws": draws,
+        "without_noise": {
+            "accuracy": share_estimate(labels, groups).model_dump(),
+            "shorter": share_estimate(shorter, groups).model_dump(),
+            "above_shorter": mean_estimate(labels - shorter, groups, seed=seed).model_dump(),
+        },
         "accuracy": {
             f"{judge}, {kind}": share_estimate(np.array(values), groups).model_dump()
             for (judge, kind), values in told.items()
@@ -82,6 +93,18 @@ def _right(prompts: Sequence[StatedPrompt], places: Sequence[int], head: Floats)
         right
         for i in places
         for right in outcomes(prompts[i].states_ND @ head, prompts[i].ranked.p_HNN[0])
+    ]
+
+
+def _shorter(prompts: Sequence[StatedPrompt], places: Sequence[int]) -> list[float]:
+    """What preferring the completion of fewer characters gets of the same pairs."""
+    return [
+        right
+        for i in places
+        for right in outcomes(
+            -np.array([len(text[0].content) for text in prompts[i].ranked.completions], float),
+            prompts[i].ranked.p_HNN[0],
+        )
     ]
 
 

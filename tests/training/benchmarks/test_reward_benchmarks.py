@@ -80,6 +80,8 @@ def test_soft_labels_of_an_honest_judge_teach_no_less_than_certainties() -> None
     found = benchmark_reward_labels(made_up(60), right=0.75, draws=3, seed=0)
     accuracy = found["accuracy"]
     assert accuracy["calibrated, soft"]["value"] > 0.8
+    assert found["without_noise"]["accuracy"]["value"] > accuracy["calibrated, soft"]["value"]
+    assert found["without_noise"]["shorter"]["value"] == 0.5, "these texts are equally long"
     gain = found["soft_minus"]["calibrated, hard"]
     assert gain["high"] > 0
     assert gain["n"] == accuracy["calibrated, soft"]["n"]
