@@ -51,16 +51,16 @@ def benchmark_reward_labels(
         told.setdefault(("truth", "labels"), []).extend(_right(prompts, rest, head))
         told.setdefault(("truth", "shorter"), []).extend(_shorter(prompts, rest))
         groups += _groups(prompts, rest)
-    labels, shorter = (np.array(told.pop(("truth", name))) for name in ("labels", "shorter"))
+    right_N, shorter_N = (np.array(told.pop(("truth", name))) for name in ("labels", "shorter"))
     return {
         "prompts": len(prompts),
         "pairs": sum(one.ranked.pairs for one in prompts),
         "judge_right": right,
         "draws": draws,
         "without_noise": {
-            "accuracy": share_estimate(labels, groups).model_dump(),
-            "shorter": share_estimate(shorter, groups).model_dump(),
-            "above_shorter": mean_estimate(labels - shorter, groups, seed=seed).model_dump(),
+            "accuracy": share_estimate(right_N, groups).model_dump(),
+            "shorter": share_estimate(shorter_N, groups).model_dump(),
+            "above_shorter": mean_estimate(right_N - shorter_N, groups, seed=seed).model_dump(),
         },
         "accuracy": {
             f"{judge}, {kind}": share_estimate(np.array(values), groups).model_dump()
