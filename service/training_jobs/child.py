@@ -17,8 +17,11 @@ from typing import Any
 from judges.jsonl import replacing
 
 INNER = (
-    'log=$1; ended=$2; shift 2; "$@" >>"$log" 2>&1; echo $? >"$ended.tmp"; mv "$ended.tmp" "$ended"'
+    'trap told=1 TERM; log=$1; ended=$2; shift 2; "$@" >>"$log" 2>&1; code=$?; '
+    'if [ -z "$told" ]; then echo $code >"$ended.tmp"; mv "$ended.tmp" "$ended"; fi'
 )
+"""Told to end, it waits until the command has, and writes no code: who ended it knows, and what a
+machine that goes down ended is begun again."""
 OUTER = 'inner=$1; shift; setsid /bin/sh -c "$inner" "$@" </dev/null >/dev/null 2>&1 & echo $!'
 """Begun in the background of a shell that ends at once: nobody's child, so nobody need wait."""
 TAIL_BYTES = 65536

@@ -40,12 +40,13 @@ def test_a_child_is_found_again_by_its_folder(tmp_path: Path) -> None:
 
 
 def test_ending_asks_first(tmp_path: Path) -> None:
-    script = "trap 'echo saving; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    script = "trap 'sleep 0.5; echo saving; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
     child = begin(tmp_path, script)
     wait_until(lambda: "ready" in child.tail())
     child.end(grace_s=5.0)
     assert not child.running()
     assert "saving" in child.tail()
+    assert child.exit_code() is None, "so that what a machine going down ended is resumed"
 
 
 def test_ending_kills_what_does_not_listen_and_its_children(tmp_path: Path) -> None:
