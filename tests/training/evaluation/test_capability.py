@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from judges.engine.embedded import embedded_model
 from judges.errors import ConfigError, DataError
 from judges.model import Failure
 from judges.models.chat_template import PromptEncoder
 from judges.models.fake import FakeModel
-from judges.progress import say
+from tests.judges.models.tiny_model import byte_level_bpe, write_model
 from training.evaluation.capability import (
     QUESTIONS,
     Question,
@@ -40,8 +39,8 @@ class Knowing:
 
 
 @pytest.fixture(scope="module")
-def encoder() -> PromptEncoder:
-    return PromptEncoder(embedded_model(say))
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> PromptEncoder:
+    return PromptEncoder(write_model(tmp_path_factory.mktemp("tiny"), byte_level_bpe()))
 
 
 def questions(tmp_path: Path) -> list[Question]:
