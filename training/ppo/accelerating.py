@@ -9,7 +9,8 @@ def make_accelerator(device: str = "cpu", *, bfloat16: bool = False) -> Any:
     Matrices are multiplied in bfloat16 where asked for; weights that are trained stay float32.
     """
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
+    from accelerate.state import AcceleratorState, GradientState
 
     AcceleratorState._reset_state()
+    GradientState._reset_state()  # after a run that broke off in mid-step, optimisers skip theirs
     return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if bfloat16 else "no")

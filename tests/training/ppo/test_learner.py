@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.state import GradientState
 
 from judges.errors import ModelError
 from tests.training.ppo.tiny_models import lora_config, tiny_llama
@@ -207,3 +208,8 @@ def test_ppo_finds_the_known_optimum() -> None:
     assert found.reward_error < 0.02
     assert found.kl_error < 0.02
     assert found.best.reward - found.start.reward > 0.1
+
+
+def test_a_run_that_broke_off_between_updates_stops_no_later_one() -> None:
+    GradientState()._set_sync_gradients(False)  # as accumulation leaves it when a step is an error
+    assert make_accelerator().sync_gradients

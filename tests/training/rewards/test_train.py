@@ -90,8 +90,12 @@ def test_centring_centres(recipe: RewardRecipe, tmp_path: Path) -> None:
     held = change(free, centring=1.0, output=tmp_path / "held")
     for one in (free, held):
         train_reward(one, message=silent)
-    assert abs(metrics(held)[-1]["reward"]) < 0.3
-    assert abs(metrics(held)[-1]["reward"]) < abs(metrics(free)[-1]["reward"])
+    assert far_from_nought(held) < 0.5 * far_from_nought(free)
+
+
+def far_from_nought(recipe: RewardRecipe) -> float:
+    """The mean reward's size, over the steps after the first five."""
+    return float(np.mean([abs(line["reward"]) for line in metrics(recipe)[5:]]))
 
 
 def test_each_principle_has_a_head_of_its_own_and_scopes_are_read_off_the_prompt(
