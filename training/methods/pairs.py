@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -88,11 +89,12 @@ def train_pairs(
                     trainer.eval_dataset, len(data.train), len(data.held_out), recipe.max_length
                 ).tell_held_out(run.message)
             run.watch(DisplacementWatch(run.message, _has_reference(recipe)).see)
-            with Background() as background:
-                guard = Guard(recipe.guard, recipe, run, background, None, ())
+            with (
+                Background() as background,
+                closing(Guard(recipe.guard, recipe, run, background, None, ())) as guard,
+            ):
                 guard.watch(trainer)
                 run.train(trainer)
-                guard.close()
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
 

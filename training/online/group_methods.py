@@ -5,6 +5,7 @@ training/online/README.md names them.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -151,11 +152,12 @@ def _train(
             reward = background.run(open_rewards(recipe.rewards, run.folder.path))
             try:
                 trainer = _make_trainer(recipe, prompts, run, reward, background)
-                guard = Guard(recipe.guard, recipe, run, background, reward, recipe.rewards)
-                guard.watch(trainer)
-                with leaving_checkpoint(trainer):
-                    run.train(trainer)
-                guard.close()
+                with closing(
+                    Guard(recipe.guard, recipe, run, background, reward, recipe.rewards)
+                ) as guard:
+                    guard.watch(trainer)
+                    with leaving_checkpoint(trainer):
+                        run.train(trainer)
             finally:
                 background.run(reward.close())
         run.publish(trainer)
