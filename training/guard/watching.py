@@ -7,6 +7,7 @@ from transformers import TrainerCallback
 from judges.errors import ConfigError
 from training.guard.drawing import Policy
 from training.guard.guard import Guard, guard_metrics
+from training.ppo.accelerating import sharding_of
 
 
 class GuardCallback(TrainerCallback):
@@ -15,8 +16,7 @@ class GuardCallback(TrainerCallback):
     def __init__(self, guard: Guard, trainer: Any) -> None:
         """Raises: ConfigError for a policy that is in parts over several processes."""
         self.guard, self.trainer, self._loaded = guard, trainer, None
-        kind = trainer.accelerator.distributed_type.value
-        if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
+        if kind := sharding_of(trainer.accelerator):
             raise ConfigError(
                 f"accelerate is set to {kind}, but [guard] needs the whole policy in one process "
                 "to draw completions; drop [guard] and compare checkpoints by `charter evaluate`, "

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP")
+
 
 def make_accelerator(device: str = "cpu", *, bfloat16: bool = False) -> Any:
     """An accelerator with these settings, whatever an earlier run of this process had.
@@ -14,3 +16,9 @@ def make_accelerator(device: str = "cpu", *, bfloat16: bool = False) -> Any:
     AcceleratorState._reset_state()
     GradientState._reset_state()  # after a run that broke off in mid-step, optimisers skip theirs
     return Accelerator(cpu=device == "cpu", mixed_precision="bf16" if bfloat16 else "no")
+
+
+def sharding_of(accelerator: Any) -> str | None:
+    """How the model lies in parts over several processes; None where each holds it whole."""
+    kind = str(accelerator.distributed_type.value)
+    return kind if kind in SHARDED else None

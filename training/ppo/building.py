@@ -10,7 +10,7 @@ from judges.engine.command import EngineSpec
 from judges.engine.lease import acquire
 from judges.errors import ConfigError, ModelError
 from judges.policies import model_folder
-from training.ppo.accelerating import make_accelerator
+from training.ppo.accelerating import make_accelerator, sharding_of
 from training.ppo.actor_critic import ActorCritic, make_actor_critic
 from training.ppo.learner import Learner
 from training.ppo.recipe import PpoRecipe, SamplingRecipe
@@ -101,8 +101,7 @@ def end_token_ids(policy: Any, tokenizer: Any) -> tuple[int, ...]:
 
 def _refuse_sharding(accelerator: Any) -> None:
     """Completions are drawn by the whole model in each process."""
-    kind = accelerator.distributed_type.value
-    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
+    if kind := sharding_of(accelerator):
         raise ConfigError(
             f"accelerate is set to {kind}, but the whole policy is needed in each process to draw "
             "completions; use deploy/accelerate/ddp.yaml with [lora], or a smaller model"
