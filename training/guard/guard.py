@@ -1,7 +1,7 @@
 """A guard beside a run: it looks every so many steps, tells, and ends the run when it must.
 
-A method opens one (`open_guard`), then either hands it a trainer to watch, or calls `look` itself.
-Without a `[guard]` table it does nothing.
+A method makes one, then either hands it a trainer to watch, or calls `look` itself. Without a
+`[guard]` table it does nothing.
 """
 
 import shutil
@@ -62,7 +62,7 @@ class Guard:
         probes = read_probes(settings.safe_prompts) if settings.safe_prompts else []
         safe = [probe.item for probe in probes if probe.side == "safe"]
         self._safe = self._encoded(safe, recipe) if safe else []
-        self._digest = digest([_words(one.item) for one in self._prompts])
+        self._digest = digest([one.item.conversation_text for one in self._prompts])
         self._check(recipe, settings)
         per_look = len(self._prompts) * settings.samples + len(self._safe)
         run.message(
@@ -184,8 +184,8 @@ class Guard:
         trained = getattr(recipe, "prompts", None)
         if trained is None:
             return
-        known = {str(_words(item)) for item in read_prompts(trained)}
-        both = sum(str(_words(one.item)) in known for one in self._prompts)
+        known = {item.conversation_text for item in read_prompts(trained)}
+        both = sum(one.item.conversation_text in known for one in self._prompts)
         if both:
             self.run.message(
                 f"guard: {both} of {len(self._prompts)} prompts of {settings.prompts} are trained "
@@ -224,10 +224,6 @@ class Guard:
             same = sum(other.kind == one.kind for other in settings.held_out) > 1
             named[f"{one.kind}-{number}" if same else one.kind] = reward
         return named, owned
-
-
-def _words(item: Item) -> list[list[str]]:
-    return [[turn.role, turn.content] for turn in item.prompt]
 
 
 def guard_metrics(look: Observation) -> dict[str, float]:
