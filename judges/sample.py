@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from judges.errors import ModelError
@@ -12,6 +12,20 @@ from judges.records import Item, Message
 WINDOW_PROMPTS = 32
 WINDOWS_IN_FLIGHT = 2
 Progress = Callable[[int, int], None]
+
+
+def drawn_alike(
+    prompts: Sequence[Item], drawn: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a completions line is of one of these prompts, and was drawn in this way."""
+    asked = {item.id: [turn.model_dump() for turn in item.prompt] for item in prompts}
+
+    def keep(row: Mapping[str, Any]) -> bool:
+        metadata = row.get("metadata")
+        same = isinstance(metadata, dict) and metadata.get("sampled") == drawn
+        return same and asked.get(str(row["id"])) == row.get("prompt")
+
+    return keep
 
 
 async def sample(

@@ -2,10 +2,8 @@
 
 import argparse
 import asyncio
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from judges.items import load_prompts
 from judges.jsonl import Journal
@@ -13,7 +11,7 @@ from judges.model import Sampling
 from judges.policies import open_policy
 from judges.progress import progress
 from judges.records import Item
-from judges.sample import sample
+from judges.sample import drawn_alike, sample
 from judges.verbs import refuse_same, say_resumed
 
 
@@ -43,14 +41,7 @@ async def sample_file(
             "system": system,
             **sampling.model_dump(mode="json"),
         }
-        asked = {item.id: [m.model_dump() for m in item.prompt] for item in prompts}
-
-        def keep(row: Mapping[str, Any]) -> bool:
-            metadata = row.get("metadata")
-            same = isinstance(metadata, dict) and metadata.get("sampled") == drawn
-            return same and asked.get(str(row["id"])) == row.get("prompt")
-
-        journal = stack.enter_context(Journal(output, keep))
+        journal = stack.enter_context(Journal(output, drawn_alike(prompts, drawn)))
         left = [item for item in prompts if item.id not in journal]
         say_resumed(len(journal), len(prompts), output)
         with progress("sampling", "prompts") as report:

@@ -4,13 +4,13 @@ Kept answers let a killed evaluation go on where it stood, and show what was jud
 taken over as far as it was drawn by the same policy in the same way; the rest is drawn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from judges.jsonl import Journal
 from judges.model import ChatModel, Completion, Failure, ModelPrompt, Sampling
 from judges.records import CompletionText, Item
+from judges.sample import drawn_alike
 
 WINDOW_PROMPTS = 256
 
@@ -40,20 +40,13 @@ class Answers:
                 found += [_texts(answer) for answer in answers]
             return found
         drawn = {"policy": model.capabilities().fingerprint, **sampling.model_dump(mode="json")}
-        asked = {item.id: [turn.model_dump() for turn in item.prompt] for item in prompts}
-
-        def keep(row: Mapping[str, Any]) -> bool:
-            metadata = row.get("metadata")
-            same = isinstance(metadata, dict) and metadata.get("sampled") == drawn
-            return same and asked.get(str(row["id"])) == row.get("prompt")
-
-        with Journal(self.folder / f"{name}.jsonl", keep) as journal:
+        with Journal(self.folder / f"{name}.jsonl", drawn_alike(prompts, drawn)) as journal:
             for window in _windows([item for item in prompts if item.id not in journal]):
                 answers = await _ask(model, window, sampling)
                 journal.append(
                     {
                         "id": item.id,
-                        "prompt": asked[item.id],
+                        "prompt": [turn.model_dump() for turn in item.prompt],
                         "completions": [one.model_dump() for one in _texts(answer)],
                         "metadata": {**item.metadata, "sampled": drawn},
                     }
