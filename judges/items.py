@@ -1,7 +1,7 @@
 """Reading prompts and completions: charter's own lines and preference rows, checked one by one."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,13 @@ def _unique(path: Path, need_completions: bool) -> Iterator[Item]:
         yield item
     if not seen:
         raise DataError(f"{path}: no line in it; expected one JSON object a line")
+
+
+def refuse_unknown_keys(row: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Raises: DataError for a key of a row that is none of these."""
+    for key in row:
+        if key not in known:
+            raise DataError(f"{where}: unknown key {key!r}{did_you_mean(key, known)}")
 
 
 def parse_item(row: Mapping[str, Any], where: str, need_completions: bool = True) -> Item:

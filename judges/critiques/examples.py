@@ -17,7 +17,7 @@ from judges.constitutions.constitution import Constitution
 from judges.critiques.layout import Shot
 from judges.critiques.quotes import find_quote
 from judges.errors import DataError
-from judges.items import first_problem, parse_item
+from judges.items import first_problem, parse_item, refuse_unknown_keys
 from judges.jsonl import read_jsonl
 from judges.suggest import did_you_mean
 
@@ -45,9 +45,7 @@ def shots_digest(shots: Sequence[Shot]) -> str | None:
 
 
 def _shot(row: Mapping[str, Any], where: str, constitution: Constitution) -> Shot:
-    for key in row:
-        if key not in KEYS:
-            raise DataError(f"{where}: unknown key {key!r}{did_you_mean(key, KEYS)}")
+    refuse_unknown_keys(row, KEYS, where)
     for key in ("prompt", "completion", "critique", "revision"):
         if key not in row:
             raise DataError(f"{where}: `{key}` is missing; an example has {', '.join(KEYS)}")

@@ -14,13 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from judges.errors import ConfigError, DataError
-from judges.items import parse_item
+from judges.items import parse_item, refuse_unknown_keys
 from judges.jsonl import read_jsonl
 from judges.model import Failure, ModelPrompt
 from judges.models.chat_template import PromptEncoder
 from judges.models.openai import OpenAIModel
 from judges.records import Item, Record
-from judges.suggest import did_you_mean
 from training.evaluation.changes import Change, paired_change
 
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
@@ -81,9 +80,7 @@ def read_questions(path: Path) -> list[Question]:
 
 
 def _question(row: Mapping[str, Any], where: str, number: int) -> Question:
-    for key in row:
-        if key not in COLUMNS:
-            raise DataError(f"{where}: unknown key {key!r}{did_you_mean(key, COLUMNS)}")
+    refuse_unknown_keys(row, COLUMNS, where)
     choices = [row["completion"]] if "completion" in row else row.get("choices")
     answer = 0 if "completion" in row else row.get("answer")
     if not isinstance(choices, list) or not all(isinstance(c, str) and c for c in choices):

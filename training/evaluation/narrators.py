@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from judges.errors import DataError
+from judges.items import refuse_unknown_keys
 from judges.jsonl import read_jsonl
 from judges.model import ChatModel, ModelPrompt
 from judges.records import Message, Record
-from judges.suggest import did_you_mean
 from training.evaluation.spreads import spread_over
 
 DISPUTES = Path(__file__).with_name("disputes.jsonl")
@@ -44,9 +44,7 @@ def read_disputes(path: Path) -> list[Dispute]:
 
 
 def _dispute(row: Mapping[str, Any], where: str, number: int) -> Dispute:
-    for key in row:
-        if key not in COLUMNS:
-            raise DataError(f"{where}: unknown key {key!r}{did_you_mean(key, COLUMNS)}")
+    refuse_unknown_keys(row, COLUMNS, where)
     for side in ("one", "other"):
         if not isinstance(row.get(side), str) or not row[side].strip():
             raise DataError(
