@@ -36,9 +36,6 @@ def run_judge_card(options: argparse.Namespace) -> int:
     """`charter judge-card`"""
     if options.output.suffix != ".json":
         raise ConfigError(f"--output {options.output} · writes a .json file, as in card.json")
-    repeated = {name for name in options.judge if options.judge.count(name) > 1}
-    if repeated:
-        raise ConfigError(f"--judge {min(repeated)} is given twice; name each judge once")
     constitution = load_constitution(options.constitution)
     refuse_same(options.data, options.output)
     pairs = drawn(read_labelled(options.data, options.slice), options.limit, options.seed)
