@@ -32,7 +32,8 @@ def _chat(prompt: str) -> str:
     return f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def _openrlhf(rows: Sequence[Row]) -> Body:
+def openrlhf_body(rows: Sequence[Row]) -> Body:
+    """What OpenRLHF sends of prompts and completions."""
     prompts = [_chat(prompt) for prompt, _ in rows]
     queries = [f"{p}{text}<|im_end|>\n" for p, (_, text) in zip(prompts, rows, strict=True)]
     return {"query": queries, "prompts": prompts, "labels": [None] * len(rows)}
@@ -54,17 +55,18 @@ def _nemo_gym(rows: Sequence[Row]) -> Body:
     return {"responses_create_params": asked, "response": {"output": [said]}}
 
 
-def _rewards(rows: Sequence[Row]) -> Body:
+def rewards_body(rows: Sequence[Row]) -> Body:
+    """What `/v1/rewards` takes of prompts and completions."""
     return {"samples": [{"prompt": prompt, "completion": text} for prompt, text in rows]}
 
 
 Adapter = tuple[str, int, Callable[[Sequence[Row]], Body]]
 ADAPTERS: dict[str, Adapter] = {
-    "rewards": ("/v1/rewards", 1, _rewards),
-    "openrlhf": ("/adapters/openrlhf/get_reward", 1, _openrlhf),
+    "rewards": ("/v1/rewards", 1, rewards_body),
+    "openrlhf": ("/adapters/openrlhf/get_reward", 1, openrlhf_body),
     "slime": ("/adapters/slime", 1, _slime),
     "nemo-gym": ("/adapters/nemo-gym/verify", 1, _nemo_gym),
-    "rewards, lists": ("/v1/rewards", LIST, _rewards),
+    "rewards, lists": ("/v1/rewards", LIST, rewards_body),
     "llamafactory, lists": ("/adapters/llamafactory/v1/score/evaluation", LIST, _llamafactory),
 }
 

@@ -6,7 +6,6 @@ ill when told to. Each process is begun again when it is killed.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from judges.engine.supervisor import free_port
 from judges.errors import ConfigError, ModelError
 from judges.store.schema import connect_database, database_url, votes
 from service.jobs.tables import tasks
@@ -46,7 +46,7 @@ class Fleet:
         self.folder, self.workers = folder, workers
         self.log = folder / "computed"
         self.log.touch()
-        self.engine_port, self.port = _free_port(), _free_port()
+        self.engine_port, self.port = free_port(), free_port()
         (folder / "judges.toml").write_text(JUDGE.format(port=self.engine_port))
         self.url = database or f"sqlite:///{folder}/votes.db"
         self._latency_s = latency_s
@@ -194,9 +194,3 @@ class Fleet:
                 yield connection
         finally:
             engine.dispose()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

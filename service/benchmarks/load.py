@@ -10,7 +10,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ import orjson
 
 from judges.errors import ModelError
 from judges.progress import say
+from service.benchmarks.adapters import Body, Row, openrlhf_body, rewards_body
 from service.benchmarks.batch_client import CONSTITUTION, finish_batch, read_rows, start_batch
 from service.benchmarks.fake_engine import ILLS
 from service.benchmarks.faults import find_victims, kill
@@ -37,7 +38,6 @@ SETTLE_S = 5.0
 AFTER_S = 120.0
 """After the last fault, everything is answered within this time, or is lost."""
 ASKED_AGAIN = 1000
-Body = dict[str, Any]
 
 
 @dataclass
@@ -192,15 +192,11 @@ def _judging(path: str, completions: int) -> Callable[[str], tuple[str, Body]]:
     return make
 
 
-def _samples(name: str) -> tuple[str, Body]:
-    row = {"prompt": f"Call {name}?", "completion": f"The answer to call {name}."}
-    return REWARDS, {"samples": [row]}
+def _rewarding(path: str, write: Callable[[Sequence[Row]], Body]) -> Callable[..., Any]:
+    def make(name: str) -> tuple[str, Body]:
+        return path, write([(f"Call {name}?", f"The answer to call {name}.")])
 
-
-def _openrlhf(name: str) -> tuple[str, Body]:
-    prompt = f"<|im_start|>user\nCall {name}?<|im_end|>\n<|im_start|>assistant\n"
-    query = f"{prompt}The answer to call {name}.<|im_end|>\n"
-    return OPENRLHF, {"query": [query], "prompts": [prompt], "labels": [None]}
+    return make
 
 
 JUDGING = ("/v1/compare", "/v1/rank", "/v1/score")
@@ -208,8 +204,10 @@ ADDRESS = f"constitution={CONSTITUTION}&run=load&deadline_s={DEADLINE_S}"
 REWARDS = f"/v1/rewards?{ADDRESS}"
 OPENRLHF = f"/adapters/openrlhf/get_reward?{ADDRESS}"
 CALLS = (
-    *(_judging(path, n) for path, n in zip(JUDGING, (2, 3, 1), strict=True)), _samples, _openrlhf,
-)  # fmt: skip
+    *(_judging(path, n) for path, n in zip(JUDGING, (2, 3, 1), strict=True)),
+    _rewarding(REWARDS, rewards_body),
+    _rewarding(OPENRLHF, openrlhf_body),
+)
 
 
 def _run_batches(fleet: Fleet, ends: float) -> dict[str, int]:
