@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from judges.ballots import ballot_of
 from judges.constitutions.constitution import Constitution
@@ -138,43 +138,22 @@ async def evaluate(
     choice of a question read by each; `compare_sycophancy`.
     Raises: ModelError; ConfigError for questions to a policy that cannot read given answers.
     """
-    async with AsyncExitStack() as stack:
-        base = await open_policy(against, stack)
-        tuned = await open_policy(policy, stack)
-        readers = [as_reader(base, "--against"), as_reader(tuned, "--policy")] if questions else []
-        kept, seed = Answers(answers), settings.seed
-        won, lost, other = await asyncio.gather(
-            kept.draw("policy", tuned, prompts, _sampling(settings, seed)),
-            kept.draw("against", base, prompts, _sampling(settings, seed + 1)),
-            kept.draw("against-itself", base, prompts, _sampling(settings, seed + 2)),
-        )
-        probed = await _probe(base, tuned, probes, settings, kept) if probes else None
-        kl = await kl_divergence(
-            tuned, base, prompts, settings.kl_samples, _sampling(settings, seed)
-        )
-        capability = (
-            await compare_capability(readers[0], readers[1], questions, settings.seed)
-            if readers
-            else None
-        )
-        sycophancy = (
-            await compare_sycophancy(base, tuned, disputes, pushed, seed)
-            if disputes or pushed
-            else None
-        )
-        names = [model.capabilities().fingerprint for model in (tuned, base)]
-    items = _pairs(prompts, won, lost) + _pairs(prompts, other, lost, NOISE)
+    said = await _ask_policies(
+        policy, against, prompts, settings, probes, questions, disputes, pushed, Answers(answers)
+    )
+    won, lost, seed = said.won, said.lost, settings.seed
+    items = _pairs(prompts, won, lost) + _pairs(prompts, said.other, lost, NOISE)
     lines = {
         line["id"]: line
         async for part in rank(items, constitution, judges, store, progress=progress)
         for line in part
     }
-    told = _Told(Pairs(items), [lines[item.id] for item in items], constitution, settings.seed)
+    told = _Told(Pairs(items), [lines[item.id] for item in items], constitution, seed)
     return Evaluation(
         constitution=constitution.reference,
         digests=told.lines[0]["digests"],
-        policy=names[0],
-        against=names[1],
+        policy=said.policy,
+        against=said.against,
         settings=settings,
         prompts=len(prompts),
         win_rate=told.win_rate(),
@@ -184,17 +163,73 @@ async def evaluate(
         principles={
             principle.id: told.win_rate(principle.id) for principle in constitution.principles
         },
-        policy_text=look_at_text(won, settings.seed),
-        against_text=look_at_text(lost, settings.seed),
-        kl=kl,
-        diversity=compare_diversity(lost, won, settings.seed),
-        refusals=await tell_refusals(probes, *probed, settings.refusals_by, judges, store, seed)
-        if probed
+        policy_text=look_at_text(won, seed),
+        against_text=look_at_text(lost, seed),
+        kl=said.kl,
+        diversity=compare_diversity(lost, won, seed),
+        refusals=await tell_refusals(
+            probes, *said.probed, settings.refusals_by, judges, store, seed
+        )
+        if said.probed
         else None,
-        capability=capability,
-        sycophancy=sycophancy,
+        capability=said.capability,
+        sycophancy=said.sycophancy,
         examples=_examples(prompts, won, lost, lines),
     )
+
+
+class _Said(NamedTuple):
+    """What was heard of both policies, before anything is judged."""
+
+    policy: str
+    against: str
+    won: Drawn
+    lost: Drawn
+    other: Drawn
+    probed: tuple[Drawn, Drawn] | None
+    kl: Interval | None
+    capability: Capability | None
+    sycophancy: Sycophancy | None
+
+
+async def _ask_policies(
+    policy: str | None,
+    against: str | None,
+    prompts: Sequence[Item],
+    settings: EvaluationSettings,
+    probes: Sequence[Probe],
+    questions: Sequence[Question],
+    disputes: Sequence[Dispute],
+    pushed: Sequence[Question],
+    kept: Answers,
+) -> _Said:
+    seed = settings.seed
+    async with AsyncExitStack() as stack:
+        base = await open_policy(against, stack)
+        tuned = await open_policy(policy, stack)
+        readers = [as_reader(base, "--against"), as_reader(tuned, "--policy")] if questions else []
+        won, lost, other = await asyncio.gather(
+            kept.draw("policy", tuned, prompts, _sampling(settings, seed)),
+            kept.draw("against", base, prompts, _sampling(settings, seed + 1)),
+            kept.draw("against-itself", base, prompts, _sampling(settings, seed + 2)),
+        )
+        return _Said(
+            policy=tuned.capabilities().fingerprint,
+            against=base.capabilities().fingerprint,
+            won=won,
+            lost=lost,
+            other=other,
+            probed=await _probe(base, tuned, probes, settings, kept) if probes else None,
+            kl=await kl_divergence(
+                tuned, base, prompts, settings.kl_samples, _sampling(settings, seed)
+            ),
+            capability=await compare_capability(readers[0], readers[1], questions, seed)
+            if readers
+            else None,
+            sycophancy=await compare_sycophancy(base, tuned, disputes, pushed, seed)
+            if disputes or pushed
+            else None,
+        )
 
 
 def _sampling(settings: EvaluationSettings, seed: int) -> Sampling:
