@@ -11,33 +11,20 @@ from pydantic import ValidationError
 
 import tests.training.ppo.tiny_run as rewards
 from judges.errors import VerdictError
-from judges.jsonl import read_jsonl
-from tests.training.ppo.tiny_run import make_prompts
+from tests.training.ppo.tiny_run import metrics, shared_values, silent
 from tests.training.tiny_policy import make_policy
 from training.online.waiting import RewardAway
 from training.online_dpo.online_dpo import train_online_dpo
 from training.online_dpo.recipe import OnlineDpoRecipe
 
-TIMES = ("seconds/", "memory_gib/", "tokens_per_second/")
-
 
 def make_recipe(folder: Path, model: Path, reward: str = "count_e", **changes: Any) -> Any:
     values: dict[str, Any] = {
-        "model": str(model),
-        "prompts": make_prompts(folder / "prompts.jsonl"),
-        "output": folder / "run",
-        "device": "cpu",
-        "max_length": 64,
-        "steps": 4,
+        **shared_values(folder, model, reward),
         "prompts_per_step": 6,
-        "save_steps": 2,
-        "lora": {"r": 4, "alpha": 8},
-        "rewards": [{"kind": "python", "function": f"tests.training.ppo.tiny_run:{reward}"}],
-        "rollout": {"max_tokens": 8},
         "optimisation": {"learning_rate": 1e-2, "minibatches": 2},
         "label_scale": 0.1,
         "missing_eos_penalty": 0.0,
-        "patience": {"longest_s": 0.3, "first_wait_s": 0.05, "most_wait_s": 0.1},
     }
     return OnlineDpoRecipe.model_validate({**values, **changes})
 
@@ -52,17 +39,6 @@ def test_a_pair_needs_two_completions(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_policy(tmp_path_factory.mktemp("policy") / "model")
-
-
-def metrics(recipe: Any) -> list[dict[str, Any]]:
-    return [
-        {name: value for name, value in line.items() if not name.startswith(TIMES)}
-        for _, line in read_jsonl(recipe.output / "metrics.jsonl")
-    ]
-
-
-def silent(text: str) -> None:
-    assert text
 
 
 @pytest.mark.slow

@@ -10,34 +10,18 @@ from typing import Any
 import pytest
 
 from judges.errors import ConfigError, DataError, VerdictError
-from judges.jsonl import read_jsonl
-from tests.training.ppo.tiny_run import make_recipe
+from tests.training.ppo.tiny_run import make_recipe, metrics, silent
 from tests.training.tiny_policy import make_policy
 from training.online.waiting import RewardAway
 from training.ppo.ppo import PpoLoop, train_ppo
-from training.ppo.recipe import PpoRecipe
 from training.ppo.steps import train_by_steps
 
 pytestmark = pytest.mark.slow
-
-TIMES = ("seconds/", "memory_gib/", "tokens_per_second/")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_policy(tmp_path_factory.mktemp("policy") / "model")
-
-
-def metrics(recipe: PpoRecipe) -> list[dict[str, Any]]:
-    """What the steps reported, less what a clock says."""
-    return [
-        {name: value for name, value in line.items() if not name.startswith(TIMES)}
-        for _, line in read_jsonl(recipe.output / "metrics.jsonl")
-    ]
-
-
-def silent(text: str) -> None:
-    assert text
 
 
 def test_mean_reward_rises_on_a_trivial_reward(tmp_path: Path, model: Path) -> None:

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from judges.errors import ModelError
+from judges.jsonl import read_jsonl
 from judges.records import CompletionText, Item
 from training.ppo.recipe import PpoRecipe
+from training.runs.recipe import RunRecipe
+
+TIMES = ("seconds/", "memory_gib/", "tokens_per_second/")
 
 
 def count_e(_prompts: Sequence[Item], completions: Sequence[CompletionText]) -> list[float | None]:
@@ -39,27 +43,46 @@ def make_prompts(file: Path, count: int = 12) -> Path:
     return file
 
 
-def make_recipe(folder: Path, model: Path, reward: str = "count_e", **changes: Any) -> PpoRecipe:
-    """A recipe of a few steps; tables are added to what is here."""
-    values: dict[str, Any] = {
+def shared_values(folder: Path, model: Path, reward: str) -> dict[str, Any]:
+    """What recipes of all methods that sample by steps have in common here."""
+    return {
         "model": str(model),
         "prompts": make_prompts(folder / "prompts.jsonl"),
         "output": folder / "run",
         "device": "cpu",
         "max_length": 64,
         "steps": 4,
-        "prompts_per_step": 8,
         "save_steps": 2,
         "lora": {"r": 4, "alpha": 8},
         "rewards": [{"kind": "python", "function": f"tests.training.ppo.tiny_run:{reward}"}],
         "rollout": {"max_tokens": 8},
-        "optimisation": {"learning_rate": 1e-2, "epochs": 2, "minibatches": 2},
         "patience": {"longest_s": 0.3, "first_wait_s": 0.05, "most_wait_s": 0.1},
+    }
+
+
+def make_recipe(folder: Path, model: Path, reward: str = "count_e", **changes: Any) -> PpoRecipe:
+    """A recipe of a few steps; tables are added to what is here."""
+    values: dict[str, Any] = {
+        **shared_values(folder, model, reward),
+        "prompts_per_step": 8,
+        "optimisation": {"learning_rate": 1e-2, "epochs": 2, "minibatches": 2},
     }
     for name, change in changes.items():
         both = isinstance(change, dict) and isinstance(values.get(name), dict)
         values[name] = {**values[name], **change} if both else change
     return PpoRecipe.model_validate(values)
+
+
+def metrics(recipe: RunRecipe) -> list[dict[str, Any]]:
+    """What the steps reported, less what a clock says."""
+    return [
+        {name: value for name, value in line.items() if not name.startswith(TIMES)}
+        for _, line in read_jsonl(recipe.output / "metrics.jsonl")
+    ]
+
+
+def silent(text: str) -> None:
+    assert text
 
 
 def letters(_prompts: Sequence[Item], completions: Sequence[CompletionText]) -> list[float | None]:
