@@ -50,6 +50,13 @@ class JudgeRecipe(RunRecipe):
     """Questions a pair under the opposite of the principle, with the opposite label."""
     contrasts: Annotated[int, Field(ge=0)] = 1
     """Questions a pair under another principle, whose answer code knows."""
+    plain_first: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps, from the first, that ask the family's own principle alone. To who does
+    not read the principle yet, a question and its opposite say nothing together: with both from
+    the start, a small model learns neither."""
+    other_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Weight in the loss of opposites and contrasts, once they are asked; the principle's own
+    questions have 1."""
     held_out: Annotated[int, Field(ge=0)] = 0
     """Labelled pairs set aside by prompt before training, for a judge card; written to the run."""
     development: Annotated[int, Field(ge=0)] = 0
@@ -65,6 +72,10 @@ class JudgeRecipe(RunRecipe):
     probe_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of each label, contrasts aside, that a linear probe of the lower states gives which did
     not see the pair: people's single words are noisy, and few of them are learnt by heart."""
+    probe_spread: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation that the probe's log-odds are scaled to, before they become labels: its
+    own are near 0, for it is regularised, and teach slowly. How sure the trained judge may be is
+    for its calibration to say."""
 
     def data_used(self) -> tuple[DataUsed, ...]:
         """The labelled files and the rankings."""
@@ -72,6 +83,12 @@ class JudgeRecipe(RunRecipe):
             DataUsed(path=str(path), sha256=_sha256(path), rows=rows)
             for path, rows in _rows_in(self)
         )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.plain_first and not (self.opposites or self.contrasts):
+            raise ValueError("plain_first needs opposites or contrasts: else nothing comes after")
+        return self
 
     @model_validator(mode="after")
     def _check_sources(self) -> Self:

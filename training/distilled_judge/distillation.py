@@ -23,7 +23,7 @@ from training.distilled_judge.probe import completion_difference, cross_fit, tau
 from training.distilled_judge.questions import PairQuestions
 from training.distilled_judge.splitting import opening
 from training.distilled_judge.vote_encoder import VoteEncoder
-from training.distilled_judge.vote_trainer import QuestionSet, VoteTrainer, vote_logits
+from training.distilled_judge.vote_trainer import Lesson, QuestionSet, VoteTrainer, vote_logits
 from training.runs.loading import building_trainer, load_tokenizer, lora_config
 from training.runs.run import Run
 
@@ -75,6 +75,7 @@ class Distillation:
                 train_dataset=QuestionSet(self.kept, self.encoder, states and states[:here]),
                 processing_class=load_tokenizer(folder),
                 options=self.encoder.options,
+                lesson=Lesson(self.recipe.plain_first, self.recipe.other_weight),
                 places=lambda rows: ", ".join(self.kept[row].place for row in rows),
             )
 
@@ -100,8 +101,8 @@ class Distillation:
         taught = cross_fit(np.stack(rows), said, [opening(pair.conversation) for pair in pairs])
         self.probe = ProbeReport(pairs=len(pairs), right=taught.right, strength=taught.strength)
         self.run.message(f"a linear probe tells {taught.right:.3f} of {len(pairs)} pairs as people")
-        share = self.recipe.probe_share
-        self.kept = [*taught_by(pairs, taught, share), *self.kept[len(states) :]]
+        labelled = taught_by(pairs, taught, self.recipe.probe_share, self.recipe.probe_spread)
+        self.kept = [*labelled, *self.kept[len(states) :]]
 
     def examine(self) -> Examination:
         """The development pairs, judged by the model as it is now."""

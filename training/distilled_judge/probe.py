@@ -93,8 +93,16 @@ def _loss(logit_B: Floats, y_B: NDArray[np.int64]) -> float:
     return float(np.logaddexp(0, np.where(y_B == 1, -logit_B, logit_B)).mean())
 
 
-def taught_by(pairs: Sequence[PairQuestions], taught: Taught, share: float) -> list[PairQuestions]:
-    """The pairs with labels of which a share is the probe's; contrasts keep theirs."""
+def taught_by(
+    pairs: Sequence[PairQuestions], taught: Taught, share: float, spread: float | None = None
+) -> list[PairQuestions]:
+    """The pairs with labels of which a share is the probe's; contrasts keep theirs.
+
+    `spread`: the standard deviation, in nats, that its log-odds are scaled to; absent: their own.
+    """
+    logit_B = np.log(taught.p_B) - np.log1p(-taught.p_B)
+    scale = spread / max(float(logit_B.std()), 1e-9) if spread else 1.0
+    p_B = 1 / (1 + np.exp(-scale * logit_B))
     return [
         pair._replace(
             asked=tuple(
@@ -107,5 +115,5 @@ def taught_by(pairs: Sequence[PairQuestions], taught: Taught, share: float) -> l
                 for one in pair.asked
             )
         )
-        for pair, p in zip(pairs, taught.p_B.tolist(), strict=True)
+        for pair, p in zip(pairs, p_B.tolist(), strict=True)
     ]

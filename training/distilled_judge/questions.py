@@ -18,6 +18,8 @@ from judges.records import Message
 from training.distilled_judge.contrasts import draw_contrast, turn_round
 
 Kind = Literal["plain", "opposite", "contrast"]
+ORDERS = (1, -1)
+"""A pair as it stands, and turned round: each question is asked so."""
 
 
 class Asked(NamedTuple):
@@ -138,6 +140,7 @@ def _contrasts(first: str, second: str, mixture: Mixture, random: Random) -> lis
 def prompts_of(pair: PairQuestions) -> Iterator[tuple[ModelPrompt, float]]:
     """Each question as the judge is asked it, in both orders, with the label of option A."""
     for asked in pair.asked:
-        shown = (pair.first, pair.second)
-        yield pair_prompt(pair.conversation, *shown, asked.principle), asked.p_first
-        yield pair_prompt(pair.conversation, *shown[::-1], asked.principle), 1 - asked.p_first
+        for order in ORDERS:
+            shown = (pair.first, pair.second)[::order]
+            label = asked.p_first if order == 1 else 1 - asked.p_first
+            yield pair_prompt(pair.conversation, *shown, asked.principle), label

@@ -51,6 +51,25 @@ def merge_prompts(prompts: Sequence[Sequence[int]]) -> TokenTree:
     return TokenTree(*(np.array(part, dtype=np.int64) for part in (ids, depth, parent, last)))
 
 
+def prune(tree: TokenTree, kept_A: NDArray[np.bool_]) -> tuple[TokenTree, NDArray[np.bool_]]:
+    """The tree of some of its prompts, and which tokens those need. Shapes: kept_A [A], [T]."""
+    needed_T = np.zeros(len(tree.ids_T), dtype=bool)
+    for last in tree.last_A[kept_A].tolist():
+        token = last
+        while token >= 0 and not needed_T[token]:
+            needed_T[token] = True
+            token = int(tree.parent_T[token])
+    place_T = np.cumsum(needed_T) - 1
+    parent = tree.parent_T[needed_T]
+    pruned = TokenTree(
+        ids_T=tree.ids_T[needed_T],
+        depth_T=tree.depth_T[needed_T],
+        parent_T=np.where(parent < 0, -1, place_T[parent]),
+        last_A=place_T[tree.last_A[kept_A]],
+    )
+    return pruned, needed_T
+
+
 def join_trees(trees: Sequence[TokenTree]) -> TokenTree:
     """Several trees as one sequence, in which none sees another."""
     starts = np.cumsum([0, *(len(tree.ids_T) for tree in trees)])[:-1]

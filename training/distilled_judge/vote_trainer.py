@@ -6,19 +6,28 @@ have, taken from the whole vocabulary: what is lost to other tokens counts, so l
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from transformers import Trainer
 
 from training.distilled_judge.lower_layers import answers, read_states
-from training.distilled_judge.questions import PairQuestions
-from training.distilled_judge.token_tree import join_trees
+from training.distilled_judge.questions import ORDERS, PairQuestions
+from training.distilled_judge.token_tree import join_trees, prune
 from training.distilled_judge.vote_encoder import VoteEncoder
 from training.runs.watched_trainer import ROW, WatchedTrainer
 
-LABELS, TREE, STATES = "p_first", "tree", "states"
+LABELS, PLAIN, TREE, STATES = "p_first", "plain", "tree", "states"
+
+
+class Lesson(NamedTuple):
+    """Which questions count for how much."""
+
+    plain_first: float = 0.0
+    """Share of the steps, from the first, that ask the principle's own questions alone."""
+    other_weight: float = 1.0
+    """Weight of opposites and contrasts after that."""
 
 
 class QuestionSet(torch.utils.data.Dataset[dict[str, Any]]):
@@ -38,7 +47,8 @@ class QuestionSet(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         tree, labels = self.encoder.tree(self.pairs[row])
-        found = {ROW: row, TREE: tree, LABELS: labels}
+        plain = [asked.kind == "plain" for asked in self.pairs[row].asked for _ in ORDERS]
+        found = {ROW: row, TREE: tree, LABELS: labels, PLAIN: plain}
         return found if self.states is None else found | {STATES: read_states(self.states[row])}
 
 
@@ -47,6 +57,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {
         ROW: torch.tensor([row[ROW] for row in rows]),
         LABELS: torch.tensor([p for row in rows for p in row[LABELS]]),
+        PLAIN: torch.tensor([is_plain for row in rows for is_plain in row[PLAIN]]),
         TREE: join_trees([row[TREE] for row in rows]),
     }
     if STATES in rows[0]:
@@ -55,12 +66,15 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def vote_loss(
-    logits_AV: torch.Tensor, options: Sequence[int], p_first_A: torch.Tensor
+    logits_AV: torch.Tensor,
+    options: Sequence[int],
+    p_first_A: torch.Tensor,
+    weight_A: torch.Tensor,
 ) -> torch.Tensor:
-    """Mean cross-entropy of labels and votes. Units: nats a question."""
+    """Weighted mean cross-entropy of labels and votes. Units: nats a question."""
     logp_A2 = logits_AV.float().log_softmax(-1)[:, list(options)]
     p_A2 = torch.stack([p_first_A, 1 - p_first_A], dim=1).to(logp_A2)
-    return -(p_A2 * logp_A2).sum(1).mean()
+    return -((p_A2 * logp_A2).sum(1) * weight_A).sum() / weight_A.sum()
 
 
 class VoteTrainer(WatchedTrainer, Trainer):
@@ -70,17 +84,26 @@ class VoteTrainer(WatchedTrainer, Trainer):
         self,
         *arguments: Any,
         options: Sequence[int],
+        lesson: Lesson,
         places: Callable[[list[int]], str],
         **named: Any,
     ) -> None:
         super().__init__(*arguments, places=places, data_collator=collate, **named)
-        self.options = options
+        self.options, self.lesson = options, lesson
         # Otherwise transformers would not average over the batches of one step.
         self.model_accepts_loss_kwargs = False
 
     def _loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **_: Any) -> Any:
-        logits_AV = answers(model, inputs[TREE], inputs.get(STATES))
-        loss = vote_loss(logits_AV, self.options, inputs[LABELS].to(logits_AV.device))
+        tree, states = inputs[TREE], inputs.get(STATES)
+        label_A, plain_A = inputs[LABELS], inputs[PLAIN]
+        if self.state.global_step < self.lesson.plain_first * self.state.max_steps:
+            tree, needed_T = prune(tree, plain_A.numpy(force=True))
+            if states is not None:
+                states = states[torch.from_numpy(needed_T).to(states.device)]
+            label_A, plain_A = label_A[plain_A], plain_A[plain_A]
+        logits_AV = answers(model, tree, states)
+        weight_A = torch.where(plain_A, 1.0, self.lesson.other_weight).to(logits_AV.device)
+        loss = vote_loss(logits_AV, self.options, label_A.to(logits_AV.device), weight_A)
         return (loss, {"logits": logits_AV}) if rest and rest[0] else loss
 
 

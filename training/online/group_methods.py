@@ -42,6 +42,8 @@ class GroupRecipe(RunRecipe):
     """How long a step waits for its reward."""
     dynamic_sampling: Annotated[int, Field(ge=0)] = 0
     """How often groups whose rewards are all equal are drawn again, from other prompts (DAPO)."""
+    constant_steps: Annotated[int, Field(ge=0)] = 10
+    """Steps in a row, no prompt's completions told apart, that stop the run; 0: never."""
     guard: GuardSettings | None = None
     """Looks for over-optimisation while training; absent: none."""
 
@@ -119,7 +121,7 @@ def train_grpo(
     """Train a policy by GRPO; returns its summary.
 
     Raises: DataError, ConfigError; RewardAway when the reward stays away (the last checkpoint can
-    be resumed); VerdictError for a reward that is no number; ModelError.
+    be resumed); VerdictError for a reward that is no number, or always the same; ModelError.
     """
     return _train(recipe, resume, progress, message)
 
@@ -143,6 +145,7 @@ def _train(
     with open_run(recipe, [used], resume=resume, progress=progress, message=message) as run:
         if (done := run.finished(GroupSummary)) is not None:
             return done
+        from training.online.constant_reward import ConstantReward
         from training.online.last_step import leaving_checkpoint
 
         longest = recipe.max_length - run.manifest.trainer.get("max_completion_length", 256)
@@ -156,6 +159,7 @@ def _train(
                     Guard(recipe.guard, recipe, run, background, reward, recipe.rewards)
                 ) as guard:
                     guard.watch(trainer)
+                    trainer.add_callback(ConstantReward(recipe.constant_steps, message))
                     with leaving_checkpoint(trainer):
                         run.train(trainer)
             finally:

@@ -185,12 +185,20 @@ def attempt(problem: Problem, seed: int, policy: Any, lora: Any | None = None) -
 
 
 def attempts(problem: Problem, seeds: int, adapters: bool) -> list[Attempt]:
-    """One attempt a seed, all weights trained, or adapters of rank 4."""
+    """One attempt a seed, all weights trained, or adapters of rank 4, in the output layer too.
+
+    Below an output layer as narrow as a tiny policy's, which stays as it is, adapters cannot
+    represent every optimum: of five seeds one is missed by 2.3 % also by exact gradients.
+    """
     lora = None
     if adapters:
         from peft import LoraConfig
 
-        lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+        # PEFT's "all-linear" leaves the output layer out.
+        layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        lora = LoraConfig(
+            r=4, lora_alpha=8, target_modules=[*layers, "lm_head"], task_type="CAUSAL_LM"
+        )
     return [
         attempt(problem, seed, tiny_policy(seed, problem.vocabulary), lora) for seed in range(seeds)
     ]

@@ -108,6 +108,9 @@ def test_held_out_pairs_are_written_with_all_their_labels(tmp_path: Path) -> Non
         pytest.param({"lower_states": "s"}, "needs upper_layers", id="nothing frozen"),
         pytest.param({"probe_share": 0.5}, "needs lower_states", id="nothing to probe"),
         pytest.param({"upper_layers": 1, "lora": None}, "needs a .lora. table", id="no adapter"),
+        pytest.param(
+            {"plain_first": 0.5, "opposites": 0, "contrasts": 0}, "nothing comes after", id="no end"
+        ),
         pytest.param({"certainty": 0.5}, "greater than 0.5", id="labels that say nothing"),
     ],
 )
@@ -183,6 +186,18 @@ def test_kept_lower_states_train_the_same_adapter_and_are_shared(
     config = json.loads((kept.output / "adapter_config.json").read_text())
     assert config["layers_to_transform"] == [1]
     assert adapter_digest(other.output) != adapter_digest(kept.output)
+
+
+@pytest.mark.slow
+def test_the_principle_alone_comes_first(runnable: JudgeRecipe, tmp_path: Path) -> None:
+    alone = change(runnable, output=tmp_path / "alone", opposites=0, contrasts=0)
+    first = change(runnable, output=tmp_path / "first", plain_first=0.5, other_weight=0.5)
+    for one in (alone, first):
+        train_judge(one, message=silent)
+    losses = [[line["loss"] for line in metrics(one)] for one in (alone, first)]
+    half = len(losses[0]) // 2
+    assert losses[1][:half] == pytest.approx(losses[0][:half], rel=1e-4)
+    assert losses[1][half:] != pytest.approx(losses[0][half:], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -53,3 +53,13 @@ def test_its_share_goes_to_the_principle_and_its_opposite_only() -> None:
     (told,) = taught_by([pair], taught, 0.5)
     assert [one.p_first for one in told.asked] == pytest.approx([0.6, 0.4, 1.0])
     assert taught_by([pair], taught, 0.0) == [pair]
+
+
+def test_its_log_odds_are_scaled_to_a_spread() -> None:
+    x, said = made(noise=0.25)
+    taught = cross_fit(x, said, [str(row) for row in range(PAIRS)])
+    asked = (Asked("p", 0.8, "plain"),)
+    pairs = [PairQuestions("here", (Message(role="user", content="x"),), "a", "b", asked)] * PAIRS
+    labels = np.array([one.asked[0].p_first for one in taught_by(pairs, taught, 1.0, spread=2.0)])
+    assert np.std(np.log(labels / (1 - labels))) == pytest.approx(2.0)
+    assert ((labels > 0.5) == (taught.p_B > 0.5)).all()

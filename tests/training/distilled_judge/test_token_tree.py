@@ -9,6 +9,7 @@ from training.distilled_judge.token_tree import (
     attention_TT,
     join_trees,
     merge_prompts,
+    prune,
 )
 
 PROMPTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=8), min_size=1, max_size=6)
@@ -48,3 +49,18 @@ def test_joined_trees_do_not_see_each_other(one: list[list[int]], two: list[list
     assert [path(joined, last) for last in joined.last_A.tolist()][len(one) :] == [
         [first + place for place in path(trees[1], last)] for last in trees[1].last_A.tolist()
     ]
+
+
+@given(PROMPTS, st.data())
+def test_a_pruned_tree_is_that_of_the_prompts_left(
+    prompts: list[list[int]], data: st.DataObject
+) -> None:
+    size = len(prompts)
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)), dtype=bool)
+    whole = merge_prompts(prompts)
+    pruned, needed_T = prune(whole, kept)
+    left = [prompt for prompt, keep in zip(prompts, kept.tolist(), strict=True) if keep]
+    assert [pruned.ids_T[path(pruned, last)].tolist() for last in pruned.last_A.tolist()] == left
+    assert len(pruned.ids_T) == needed_T.sum() == len(merge_prompts(left).ids_T)
+    assert (pruned.ids_T == whole.ids_T[needed_T]).all()
+    assert (attention_TT(pruned) == attention_TT(whole)[np.ix_(needed_T, needed_T)]).all()

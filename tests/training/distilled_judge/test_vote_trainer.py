@@ -21,7 +21,10 @@ def test_loss_is_the_labels_cross_entropy_over_the_whole_vocabulary() -> None:
     p_A = torch.tensor([0.8, 0.1])
     logp = logits_AV.log_softmax(-1)
     expected = -(0.8 * logp[0, 1] + 0.2 * logp[0, 2] + 0.1 * logp[1, 1] + 0.9 * logp[1, 2]) / 2
-    assert vote_loss(logits_AV, (1, 2), p_A).item() == pytest.approx(expected.item(), abs=1e-6)
+    found = vote_loss(logits_AV, (1, 2), p_A, torch.ones(2))
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    one = vote_loss(logits_AV, (1, 2), p_A, torch.tensor([0.5, 0.0]))
+    assert one.item() == pytest.approx(-(0.8 * logp[0, 1] + 0.2 * logp[0, 2]).item(), abs=1e-6)
 
 
 def test_a_tree_is_answered_as_its_prompts_alone(tmp_path: Path) -> None:

@@ -185,6 +185,25 @@ def test_the_unscored_move_nothing_and_are_counted(tmp_path: Path, model: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "train"), [(GrpoRecipe, train_grpo), (RlooRecipe, train_rloo)], ids=["grpo", "rloo"]
+)
+def test_a_reward_that_tells_nothing_apart_stops_the_run_also_resumed(
+    tmp_path: Path, model: Path, kind: Any, train: Any
+) -> None:
+    python = [{"kind": "python", "function": "tests.training.ppo.tiny_run:constant"}]
+    recipe = make_recipe(
+        tmp_path, model, kind, rewards=python, constant_steps=3, trainer={"max_steps": 6}
+    )
+    said: list[str] = []
+    with pytest.raises(VerdictError, match=r"step 3: .* 3 steps in a row \(mean now 0.5\)"):
+        train(recipe, message=said.append)
+    assert sum("nothing can be learned" in text for text in said) == 1
+    with pytest.raises(VerdictError, match=r"step 3: .* 3 steps in a row"):
+        train(recipe, resume=True, message=silent)  # from the checkpoint of step 2
+
+
+@pytest.mark.slow
 def test_principles_are_normalised_apart(tmp_path: Path, model: Path) -> None:
     rules = [{"kind": "rules", "constitution": "plain-speech@1"}]
     recipe = make_recipe(

@@ -1,19 +1,16 @@
 """The shipped accelerate files load; two processes train as one would, and share one run folder."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.training.launching import ROOT, launch
 from tests.training.tiny_policy import SETTINGS, make_policy, make_preferences
 from training.methods.dpo import DpoRecipe, train_dpo
 from training.runs.recipe_files import load_recipe
 
-ROOT = Path(__file__).parents[3]
 CONFIGS = sorted((ROOT / "deploy" / "accelerate").glob("*.yaml"))
 
 
@@ -55,7 +52,8 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     make_preferences(tmp_path / "preferences.jsonl")
     alone = recipe_of(tmp_path, "one", batch=4)
     train_dpo(load_recipe(alone, DpoRecipe), message=lambda _: None)
-    launch(recipe_of(tmp_path, "two", batch=2), processes=2)
+    done = launch("dpo", recipe_of(tmp_path, "two", batch=2), processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
     one, two = (metrics(tmp_path / name) for name in ("one", "two"))
     assert [line["step"] for line in two] == [line["step"] for line in one] == [1, 2, 3]
     for left, right in zip(one, two, strict=True):
@@ -76,17 +74,6 @@ def recipe_of(folder: Path, name: str, batch: int) -> Path:
         + "\n".join(lines)
     )
     return recipe
-
-
-def launch(recipe: Path, processes: int) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc_per_node", str(processes), str(ROOT / "charter.py")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "train", "dpo", "--config", str(recipe)],
-        env=environment, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def metrics(output: Path) -> list[dict[str, Any]]:
