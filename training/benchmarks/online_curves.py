@@ -8,6 +8,8 @@ from training.evaluation.statistics import mean_interval
 
 LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Nats an answer at which methods are compared, where they reach them."""
+COSTS = ("samples", "seconds")
+"""What a point took, a mean over the runs of which it is known."""
 
 
 def summarise(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -58,8 +60,9 @@ def read_curve(curve: Sequence[dict[str, Any]], level: float) -> dict[str, Any] 
                 ]
                 for name in ("wins", "reward", "sane")
             }
-            for name in ("samples", "seconds"):
-                mixed[name] = (1 - part) * before[name] + part * after[name]
+            for name in COSTS:
+                ends = (before[name], after[name])
+                mixed[name] = None if None in ends else (1 - part) * ends[0] + part * ends[1]
             return mixed | {"prompts": before["prompts"]}
     return None
 
@@ -71,8 +74,9 @@ def _row(runs: Sequence[dict[str, Any]], kl: float) -> dict[str, Any]:
         values = [value for run in runs for value in run[name]]
         interval = mean_interval(values, prompts, seed=0)
         told[name] = [round(x, 3) for x in (interval.mean, interval.low, interval.high)]
-    for name in ("samples", "seconds"):
-        told[name] = round(sum(run[name] for run in runs) / len(runs), 1)
+    for name in COSTS:
+        known = [run[name] for run in runs if run[name] is not None]
+        told[name] = round(sum(known) / len(known), 1) if known else None
     return told
 
 

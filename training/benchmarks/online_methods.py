@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from judges.constitutions.files import load_constitution
+from judges.errors import VerdictError
 from judges.items import load_prompts
 from judges.jsonl import dump_line, read_jsonl, replacing, write_jsonl
 from judges.progress import say
@@ -78,7 +79,7 @@ METHODS: dict[str, Tried] = {
         label_scale=0.1,
         missing_eos_penalty=0.0,
     ),
-    "grpo": Tried(GrpoRecipe, train_grpo, {"beta": 0.02}),
+    "grpo": Tried(GrpoRecipe, train_grpo, {"beta": 0.02, "loss_type": "grpo"}),
     "rloo": Tried(RlooRecipe, train_rloo, {"beta": 0.02}),
     "dpo": Tried(DpoRecipe, train_dpo, {"beta": 0.05}),
 }
@@ -125,15 +126,24 @@ class _Bench:
             return
         say(f"== {name}, seed {seed}")
         output = self.out / f"{name}-{seed}"
-        summary = METHODS[name].train(self._recipe(name, output, seed), resume=output.exists())
+        seconds = self._train(name, output, seed)
         for step in wanted:
             if step not in done:
                 adapter = adapter_at(output, step)
                 answers = self.sampler.answers(adapter, self.prompts, 1, 100 * seed + step)
-                self._keep(
-                    name, seed, step, answers, answers.kl, COMPLETIONS * step,
-                    summary.seconds * step / self.steps,
-                )  # fmt: skip
+                samples = COMPLETIONS * step
+                if name == "dpo":
+                    samples = min(samples, GROUP * len(self.train))
+                spent = seconds if seconds is None else seconds * step / self.steps
+                self._keep(name, seed, step, answers, answers.kl, samples, spent)
+
+    def _train(self, name: str, output: Path, seed: int) -> float | None:
+        """What it took, in seconds, offline DPO's drawing aside; None where it was broken off."""
+        broken_off = self.out / f"{name}-{seed}.broken-off"
+        if output.exists() and not (output / "summary.json").exists():
+            broken_off.touch()
+        summary = METHODS[name].train(self._recipe(name, output, seed), resume=output.exists())
+        return None if broken_off.exists() else float(summary.seconds)
 
     def best_of(self, seed: int) -> None:
         """The best of n of the base model by the reward, no training: KL is log n - (n - 1)/n."""
@@ -150,7 +160,7 @@ class _Bench:
             kl = [math.log(n) - (n - 1) / n] * len(best)
             answers = Answers(completions=best, prompts=[p.id for p in self.prompts], kl=kl)
             if n not in done:
-                self._keep("best-of-n", seed, n, answers, kl, n * len(self.prompts), 0.0)
+                self._keep("best-of-n", seed, n, answers, kl, n * len(self.prompts), None)
 
     @property
     def sampler(self) -> Sampler:
@@ -159,7 +169,10 @@ class _Bench:
         return self._sampler
 
     def _value(self, item: Item, one: CompletionText) -> float:
-        return self.reward.score_one(item, one).value or 0.0
+        value = self.reward.score_one(item, one).value
+        if value is None:
+            raise VerdictError(f"prompt {item.id}: no rule of {CONSTITUTION} could be checked")
+        return value
 
     def _drawn(self, name: str, items: Sequence[Item], samples: int, seed: int) -> Answers:
         """What the base model says, drawn once and kept."""
@@ -172,7 +185,7 @@ class _Bench:
 
     def _keep(
         self, name: str, seed: int, step: int, ours: Answers, kl: list[float], samples: int,
-        seconds: float,
+        seconds: float | None,
     ) -> None:  # fmt: skip
         base = self._drawn(f"beside-{seed}", self.prompts, 1, 500 + seed)
         if not self._done("base", seed):
@@ -182,7 +195,7 @@ class _Bench:
 
     def _append(
         self, name: str, seed: int, step: int, ours: Answers, base: Answers, kl: list[float],
-        samples: int, seconds: float,
+        samples: int, seconds: float | None,
     ) -> None:  # fmt: skip
         asked = {item.id: item for item in self.prompts}
         pairs = zip(ours.prompts, ours.completions, strict=True)
@@ -191,7 +204,7 @@ class _Bench:
             "wins": wins(self.prompts, ours, base, self.out / "rules.db"),
             "reward": [self._value(asked[prompt], one) for prompt, one in pairs],
             "sane": [float(sane(one)) for one in ours.completions],
-            "samples": samples, "seconds": round(seconds, 1),
+            "samples": samples, "seconds": seconds if seconds is None else round(seconds, 1),
         }  # fmt: skip
         with self.results.open("ab") as file:
             file.write(dump_line(line))

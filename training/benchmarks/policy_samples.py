@@ -26,7 +26,8 @@ class Answers(Record):
     prompts: list[str]
     """Id of the prompt of each."""
     kl: list[float]
-    """KL(policy || base) in nats an answer: exact at each token, along the answer."""
+    """KL(policy || base) in nats an answer, both at the temperature they answer at: exact at each
+    token, along the answer."""
 
 
 class Sampler:
@@ -111,4 +112,4 @@ class Sampler:
         logits = model(
             input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=kept
         ).logits
-        return logits[:, :-1].float().log_softmax(dim=-1)
+        return (logits[:, :-1].float() / TEMPERATURE).log_softmax(dim=-1)
