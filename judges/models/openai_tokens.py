@@ -20,6 +20,15 @@ from judges.models.openai_answers import broken, read_choices
 
 _NO_PROBABILITY = -9999.0
 """What vLLM writes for a log-probability of minus infinity."""
+_NOTHING_ELSE = {
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""Of sampling: vLLM takes what a request leaves out from the model's own generation settings, and
+its completions would not be drawn by the probabilities that are learned from."""
 Ids = Sequence[int]
 
 
@@ -174,6 +183,7 @@ def _sampling_body(ids: Ids, sampling: Sampling, n: int) -> dict[str, Any]:
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "return_token_ids": True,
+        **_NOTHING_ELSE,
     }
     if sampling.seed is not None:
         body["seed"] = int(digest([sampling.seed, list(ids)])[:12], 16)

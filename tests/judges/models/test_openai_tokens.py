@@ -245,6 +245,10 @@ async def test_completions_come_with_ids_and_log_probabilities(
     assert {(b["n"], b["max_tokens"], b["temperature"], b["top_p"]) for b in sent} == {
         (3, 5, 0.5, 0.9)
     }
+    # What is left out, vLLM takes from the model's generation_config.json.
+    off = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    off |= {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+    assert all(off.items() <= body.items() for body in sent)
 
 
 async def test_prompts_have_seeds_of_their_own_that_are_the_same_again(
