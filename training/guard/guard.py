@@ -19,7 +19,7 @@ from training.evaluation.refusals import read_probes
 from training.guard.observation import PROXY, Answer, Observation, best_of, observe
 from training.guard.page import guard_page
 from training.guard.record_file import GuardFile
-from training.guard.settings import GuardSettings
+from training.guard.settings import BLIND, GuardSettings
 from training.online.background import Background
 from training.online.prompts import Prompt, encode_prompts, read_prompts
 from training.online.reward import Reward
@@ -208,6 +208,11 @@ class Guard:
     ) -> tuple[Mapping[str, Reward], list[Reward]]:
         """The proxy and the held-out rewards by name, and those to close."""
         folder, owned = self.run.folder.path, []
+        if not settings.proxy and any(one.kind == "ranking" for one in own):
+            raise ConfigError(
+                f"guard.proxy is missing; [[rewards]] holds kind = \"ranking\", {BLIND} as "
+                "[[guard.proxy]]"
+            )
         if settings.proxy or proxy is None:
             if not (settings.proxy or own):
                 raise ConfigError(

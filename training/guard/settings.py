@@ -6,11 +6,17 @@ Importing this loads no torch.
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from judges.records import Record
 from training.online.reward_settings import RewardSettings
 from training.online.waiting import Patience
+
+BLIND = (
+    "whose mean over a prompt's completions is 0 at every look, so the guard would see nothing of "
+    'it; use kind = "judge" with the same constitution'
+)
+"""Why a ranking cannot be looked at, and what can."""
 
 
 class GuardSettings(Record):
@@ -23,7 +29,7 @@ class GuardSettings(Record):
     """What the policy is not trained on, each looked at alone: other reward models, a judge,
     rules. The first of them says which look was best."""
     proxy: tuple[RewardSettings, ...] = ()
-    """What is trained on; absent: the run's own [[rewards]]."""
+    """What is trained on; absent: the run's own [[rewards]], unless one of them is a ranking."""
     safe_prompts: Path | None = None
     """Prompts labelled safe, in XSTest's format, for the share refused."""
     every: Annotated[int, Field(ge=1)] = 10
@@ -49,3 +55,11 @@ class GuardSettings(Record):
     """Draws the guard's completions; nothing of the training is drawn by it."""
     patience: Patience = Patience()
     """How long held-out rewards are waited for."""
+
+    @field_validator("held_out", "proxy")
+    @classmethod
+    def _no_rankings(cls, value: tuple[RewardSettings, ...]) -> tuple[RewardSettings, ...]:
+        for place, one in enumerate(value):
+            if one.kind == "ranking":
+                raise ValueError(f'[{place}] is kind = "ranking", {BLIND}')
+        return value

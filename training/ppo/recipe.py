@@ -127,3 +127,12 @@ class PpoRecipe(SamplingRecipe):
     kl: KlControl = KlControl()
     shaping: Shaping = Shaping()
     clipping: Clipping = Clipping()
+
+    @model_validator(mode="after")
+    def _check_ranking(self) -> Self:
+        if self.samples_per_prompt == 1 and any(one.kind == "ranking" for one in self.rewards):
+            raise ValueError(
+                'samples_per_prompt is 1, but a reward of kind = "ranking" compares the '
+                "completions of a prompt with each other; set it to 2 or more"
+            )
+        return self
