@@ -52,7 +52,7 @@ class ServerSampler:
         self._loaded: str | None = None
 
     async def draw(self, prompts: Sequence[Prompt], step: int) -> list[Written | None]:
-        """A completion for each prompt; None for one that the server refuses to answer.
+        """A completion for each prompt; None for one that the server refuses, which is told.
 
         The server is waited for; when it comes back, it is given the adapter again.
         Raises: ModelError when it stays away beyond the patience; ConfigError when it cannot be
@@ -162,16 +162,28 @@ class ServerSampler:
         for rows in rows_of.values():
             by_count[len(rows)].append(rows)
         written: list[Written | None] = [None] * len(prompts)
+        refused: dict[str, Failure] = {}
         for count, groups in by_count.items():
             sampling = self._sampling(count, step)
             asked = [ModelPrompt(messages=prompts[rows[0]].item.prompt) for rows in groups]
             for rows, answer in zip(groups, await model.complete(asked, sampling), strict=True):
                 if isinstance(answer, Failure):
-                    self._refuse_error(answer)
+                    self._raise_error(answer)
+                    refused[prompts[rows[0]].item.id] = answer
                     continue
                 for row, completion in zip(rows, answer, strict=True):
                     written[row] = self._written(completion)
+        self._tell_refused(refused, len(rows_of), step)
         return written
+
+    def _tell_refused(self, refused: dict[str, Failure], asked: int, step: int) -> None:
+        if refused:
+            first = next(iter(refused.values()))
+            self._say(
+                f"training step {step}: the vLLM server refused {len(refused)} of {asked} prompts, "
+                f"which leave the step ({first.detail or first.reason}) · prompts "
+                f"{', '.join(list(refused)[:8])}"
+            )
 
     def _sampling(self, n: int, step: int) -> Sampling:
         drawing = self._drawing
@@ -183,7 +195,7 @@ class ServerSampler:
             logprobs=True,
         )
 
-    def _refuse_error(self, failure: Failure) -> None:
+    def _raise_error(self, failure: Failure) -> None:
         """A failed engine is waited for; a prompt that it will not take is left out."""
         if failure.status == "error":
             raise ModelError(f"{self._url}: {failure.detail or failure.reason}")

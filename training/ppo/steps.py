@@ -20,8 +20,9 @@ from training.online.prompts import Prompt, encode_prompts, prompts_used, read_p
 from training.online.reward import Reward, Score
 from training.online.reward_settings import open_rewards
 from training.online.samples_file import SamplesFile
-from training.online.waiting import RewardAway, patient_scores
+from training.online.waiting import patient_scores
 from training.ppo.recipe import SamplingRecipe
+from training.ppo.reporting import reporting
 from training.runs.run import Message, Progress, Run, RunSummary, open_run
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def train_by_steps(
         with Background() as background, _memory_advice(recipe):
             loop = kind(recipe, run, prompts, background)
             try:
-                loop.train()
+                with reporting(run, recipe.report_to):
+                    loop.train()
                 loop.publish()
             finally:
                 loop.close()
@@ -131,13 +133,13 @@ class Loop(Generic[R]):
         """Learn from a step's completions; metrics, `loss` and `kl` among them."""
 
     def train(self) -> None:
-        """Step until done. What stops for want of a reward leaves a checkpoint behind."""
+        """Step until done. Whatever stops it between two steps leaves a checkpoint behind."""
         self._look()
         while self.state.step < self.recipe.steps and not self.guard.stopped:
             try:
                 self._step(self.state.step + 1)
                 self._look()
-            except (RewardAway, KeyboardInterrupt):
+            except (CharterError, KeyboardInterrupt):
                 self._save()
                 raise
             if self.state.step % self.recipe.save_steps == 0:
@@ -197,8 +199,9 @@ class Loop(Generic[R]):
         drawn, scored, scores, failure = self._experience(step, phases)
         outcomes = gather_outcomes(drawn, scores, failure, self.learner.accelerator.num_processes)
         self._log_samples(step, drawn, scores)
+        constant = self._constant_steps(outcomes, step)
         self._is_whole = False
-        self._watch_rewards(outcomes, step)
+        self.state = self.state.model_copy(update={"constant_steps": constant})
         with phases.timed("update"):
             metrics = self.update(step, drawn, scored, scores, outcomes)
         phases.count("update", _tokens(drawn) * self.recipe.optimisation.epochs)
@@ -265,13 +268,12 @@ class Loop(Generic[R]):
             self.reward, items, completions, self.recipe.patience, self.run.message
         )
 
-    def _watch_rewards(self, outcomes: "Sequence[Any]", step: int) -> None:
-        """Count steps whose reward tells nothing apart. Raises: VerdictError after too many."""
+    def _constant_steps(self, outcomes: "Sequence[Any]", step: int) -> int:
+        """Steps in a row whose reward tells nothing apart. Raises: VerdictError for too many."""
         from training.ppo.outcomes import scored_values
 
         values = scored_values(outcomes)
         constant = self.state.constant_steps + 1 if max(values) == min(values) else 0
-        self.state = self.state.model_copy(update={"constant_steps": constant})
         if constant == 1:
             self.run.message(
                 f"training step {step}: all {len(values)} completions have the reward {values[0]}: "
@@ -282,10 +284,12 @@ class Loop(Generic[R]):
                 f"training step {step}: the reward was the same for all completions of {constant} "
                 f"steps in a row (now {values[0]}); look at [[rewards]], or set constant_steps = 0"
             )
+        return constant
 
     def _finish(self, step: int, metrics: dict[str, float], completions: int) -> None:
         """Log the step, and move to the next."""
-        unscored = int(metrics["unscored"])
+        recipe, unscored = self.recipe, int(metrics["unscored"])
+        asked = self.run.processes.count * recipe.prompts_per_step * recipe.samples_per_prompt
         self.state = self.state.model_copy(
             update={
                 "step": step,
@@ -295,7 +299,8 @@ class Loop(Generic[R]):
         )
         self._is_whole = True
         if self.is_main:
-            self.run.log(step, self.recipe.steps, metrics)
+            refused = {"refused": asked - completions}
+            self.run.log(step, recipe.steps, metrics | refused)
 
     def _log_samples(self, step: int, drawn: "Sequence[Any]", scores: Sequence[Score]) -> None:
         lines = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from judges.errors import ConfigError, DataError, VerdictError
+from judges.errors import CharterError, ConfigError, DataError, ModelError, VerdictError
 from tests.training.ppo.tiny_run import make_recipe, metrics, silent
 from tests.training.tiny_policy import make_policy
 from training.online.waiting import RewardAway
@@ -129,9 +129,14 @@ def test_a_reward_that_teaches_nothing_stops_the_run(
     tmp_path: Path, model: Path, reward: str, words: str
 ) -> None:
     said: list[str] = []
+    recipe = make_recipe(tmp_path, model, reward, constant_steps=3, save_steps=9)
     with pytest.raises(VerdictError, match=words):
-        train_ppo(make_recipe(tmp_path, model, reward, constant_steps=3), message=said.append)
+        train_ppo(recipe, message=said.append)
     assert len(said) == (reward == "constant")
+    if reward == "constant":
+        with pytest.raises(VerdictError, match=words):  # from the checkpoint of step 2
+            train_ppo(recipe, resume=True, message=said.append)
+        assert "going on from the checkpoint of step 2" in said[1]
 
 
 def test_completions_that_never_end_cost_the_penalty_and_are_reported(
@@ -168,6 +173,62 @@ class InterruptedLoop(PpoLoop):
         if step == 2:
             raise KeyboardInterrupt
         return metrics
+
+
+class StoppedLoop(PpoLoop):
+    """Stopped by an error while the third step draws, which does not say so itself."""
+
+    error: CharterError
+
+    def _draw(self, step: int) -> Any:
+        if step == 3:
+            raise self.error
+        return super()._draw(step)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(ModelError("no server"), id="a rollout server that stays away"),
+        pytest.param(VerdictError("reward is nan"), id="a reward that is no number"),
+    ],
+)
+def test_whatever_stops_a_run_between_steps_leaves_the_last_whole_one(
+    tmp_path: Path, model: Path, error: CharterError
+) -> None:
+    recipe = make_recipe(tmp_path, model, save_steps=9)
+    StoppedLoop.error = error
+    with pytest.raises(type(error)):
+        train_by_steps(recipe, StoppedLoop, False, lambda *_: None, silent)
+    assert [path.name for path in (recipe.output / "checkpoints").iterdir()] == ["checkpoint-2"]
+
+
+class RefusingLoop(PpoLoop):
+    """Its sampler writes nothing for the first prompt of each step."""
+
+    def __init__(self, *rest: Any) -> None:
+        super().__init__(*rest)
+        draw = self.sampler.draw
+
+        async def without_first(prompts: Any, step: int) -> Any:
+            return [None, *(await draw(prompts, step))[1:]]
+
+        self.sampler.draw = without_first  # type: ignore[method-assign]
+
+
+def test_what_no_server_would_write_is_counted_and_metrics_go_where_the_recipe_says(
+    tmp_path: Path, model: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = make_recipe(tmp_path, model, steps=2, report_to="tensorboard")
+    train_by_steps(recipe, RefusingLoop, False, lambda *_: None, silent)
+    lines = metrics(recipe)
+    assert [line["refused"] for line in lines] == [1, 1]
+    (events,) = recipe.output.rglob("*tfevents*")
+    told = EventAccumulator(str(events)).Reload()
+    rewards = [(event.step, event.value) for event in told.Scalars("train/reward")]
+    assert rewards == [(line["step"], pytest.approx(line["reward"])) for line in lines]
 
 
 def test_weights_of_half_an_update_are_never_saved_as_a_steps(tmp_path: Path, model: Path) -> None:

@@ -187,13 +187,17 @@ async def test_two_processes_wait_together_for_the_server_that_fails_one_of_them
         assert isinstance(drawn[1], ModelError) and other.url in str(drawn[1])
 
 
-async def test_a_refused_prompt_is_left_out_alone(
+async def test_a_refused_prompt_is_left_out_alone_and_told(
     folder: Path, script: Script, tmp_path: Path
 ) -> None:
     script.refused = {"Milk": (400, "maximum context length exceeded")}
-    sampler = make_sampler(make_model(folder), script.url, folder, tmp_path / "adapters", [])
-    written = await sampler.draw(make_prompts(folder, "Tea?", "Milk?"), 1)
-    assert [one is None for one in written] == [False, True]
+    said: list[str] = []
+    sampler = make_sampler(make_model(folder), script.url, folder, tmp_path / "adapters", said)
+    written = await sampler.draw(make_prompts(folder, "Tea?", "Milk?", "Milk?"), 1)
+    assert [one is None for one in written] == [False, True, True]
+    (told,) = said
+    assert "training step 1: the vLLM server refused 1 of 2 prompts" in told
+    assert "maximum context length exceeded" in told and told.endswith("prompts p1")
 
 
 async def test_a_stop_that_is_no_end_of_text_of_this_model_is_an_error(
