@@ -7,6 +7,7 @@ A method makes one, then either hands it a trainer to watch, or calls `look` its
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,6 +230,18 @@ class Guard:
             same = sum(other.kind == one.kind for other in settings.held_out) > 1
             named[f"{one.kind}-{number}" if same else one.kind] = reward
         return named, owned
+
+
+def train_guarded(
+    settings: GuardSettings | None, recipe: RunRecipe, run: Run, trainer: Any
+) -> None:
+    """Train by a method without a reward of its own, watched where its recipe has a `[guard]`."""
+    with (
+        Background() as background,
+        closing(Guard(settings, recipe, run, background, None, ())) as guard,
+    ):
+        guard.watch(trainer)
+        run.train(trainer)
 
 
 def guard_metrics(look: Observation) -> dict[str, float]:

@@ -20,6 +20,8 @@ from training.data.examples import ExampleData, good_and_bad_completions, load_e
 from training.data.lengths import Lengths, column_lengths
 from training.data.recipe import DataRecipe
 from training.data.sources import Sources
+from training.guard.guard import train_guarded
+from training.guard.settings import GuardSettings
 from training.runs.loading import building_trainer, load_tokenizer, lora_config
 from training.runs.recipe import DataUsed
 from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
@@ -33,6 +35,8 @@ class KtoRecipe(DataRecipe):
 
     examples: Sources
     """Completions with a `label`, or preference pairs, which are taken apart."""
+    guard: GuardSettings | None = None
+    """Looks for over-optimisation while training, by completions drawn for it; absent: none."""
 
     def data(self) -> ExampleData:
         """The rows of this run, read, checked and shuffled. Raises: DataError."""
@@ -86,7 +90,7 @@ def train_kto(
             if data.held_out:
                 held = _lengths(trainer.eval_dataset, len(data.train), len(data.held_out), recipe)
                 held.tell_held_out(run.message)
-            run.train(trainer)
+            train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
 

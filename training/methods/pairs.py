@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -13,11 +12,10 @@ from training.data.lengths import Lengths, column_lengths
 from training.data.pairs import PairData, load_pairs
 from training.data.recipe import DataRecipe
 from training.data.sources import Sources
-from training.guard.guard import Guard
+from training.guard.guard import train_guarded
 from training.guard.settings import GuardSettings
 from training.methods.displacement import DisplacementWatch
 from training.methods.loss_settings import LossSettings
-from training.online.background import Background
 from training.runs.loading import building_trainer, load_tokenizer, lora_config
 from training.runs.recipe import DataUsed
 from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
@@ -89,12 +87,7 @@ def train_pairs(
                     trainer.eval_dataset, len(data.train), len(data.held_out), recipe.max_length
                 ).tell_held_out(run.message)
             run.watch(DisplacementWatch(run.message, _has_reference(recipe)).see)
-            with (
-                Background() as background,
-                closing(Guard(recipe.guard, recipe, run, background, None, ())) as guard,
-            ):
-                guard.watch(trainer)
-                run.train(trainer)
+            train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
 

@@ -16,6 +16,8 @@ from training.data.examples import Example, ExampleData, load_examples, wanted_c
 from training.data.lengths import Lengths
 from training.data.recipe import DataRecipe
 from training.data.sources import Sources
+from training.guard.guard import train_guarded
+from training.guard.settings import GuardSettings
 from training.runs.loading import building_trainer, load_tokenizer, lora_config
 from training.runs.recipe import DataUsed
 from training.runs.run import Message, Progress, Run, RunSummary, no_progress, open_run
@@ -38,6 +40,8 @@ class SftRecipe(DataRecipe):
 
     examples: Sources
     """What to learn: revisions, prompts with completions, conversations, or preferred answers."""
+    guard: GuardSettings | None = None
+    """Looks for over-optimisation while training, by completions drawn for it; absent: none."""
 
     def data(self) -> ExampleData:
         """The rows of this run, read and checked. Raises: DataError."""
@@ -73,7 +77,7 @@ def train_sft(
             return done
         data.tell(run.message)
         trainer, lengths = make_trainer(recipe, data, run)
-        run.train(trainer)
+        train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
 

@@ -9,10 +9,12 @@ import pytest
 from judges.errors import ConfigError
 from judges.jsonl import read_jsonl
 from tests.training.ppo.tiny_run import make_prompts, make_recipe
-from tests.training.tiny_policy import make_policy, make_preferences
+from tests.training.tiny_policy import SETTINGS, make_policy, make_preferences
 from tests.training.tiny_policy import make_recipe as make_dpo_recipe
 from training.guard.settings import GuardSettings
 from training.methods.dpo import train_dpo
+from training.methods.kto import KtoRecipe, train_kto
+from training.methods.sft import SftRecipe, train_sft
 from training.online.group_methods import GrpoRecipe, train_grpo
 from training.online_dpo.online_dpo import OnlineDpoRecipe, train_online_dpo
 from training.ppo.ppo import train_ppo
@@ -169,6 +171,37 @@ def test_online_dpo_is_guarded_too(tmp_path: Path, model: Path) -> None:
     looks = lines(recipe.output / "guard.jsonl")
     assert [look["step"] for look in looks] == [0, 2]
     assert looks[0]["refused"] is None and looks[1]["kl"]["value"] > looks[0]["kl"]["value"]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["adapters", "whole"])
+@pytest.mark.parametrize(
+    ("kind", "train"), [(KtoRecipe, train_kto), (SftRecipe, train_sft)], ids=["kto", "sft"]
+)
+def test_methods_that_learn_from_single_answers_are_guarded_too(
+    tmp_path: Path, model: Path, kind: Any, train: Any, whole: bool
+) -> None:
+    proxy = [{"kind": "python", "function": "tests.training.ppo.tiny_run:letters"}]
+    values = {
+        "model": str(model),
+        "examples": make_preferences(tmp_path / "preferences.jsonl"),
+        "device": "cpu",
+        "lora": None if whole else {"r": 4, "alpha": 8},
+        "trainer": {**SETTINGS, "max_steps": 2, "bf16": False},
+    }
+    guard = settings(tmp_path, proxy=proxy)
+    recipe = kind.model_validate({**values, "output": tmp_path / "guarded", "guard": guard})
+    train(recipe, message=silent)
+    looks = lines(recipe.output / "guard.jsonl")
+    assert [look["step"] for look in looks] == [0, 2]
+    assert looks[0]["kl"]["value"] == pytest.approx(0.0, abs=1e-5)
+    assert looks[1]["kl"]["value"] > 1e-3
+    plain = recipe.model_copy(update={"guard": None, "output": tmp_path / "plain"})
+    train(plain, message=silent)
+    losses = [
+        [line["loss"] for line in lines(run.output / "metrics.jsonl") if "loss" in line]
+        for run in (recipe, plain)
+    ]
+    assert len(losses[0]) == 2 and losses[0] == losses[1]
 
 
 def test_offline_methods_must_say_what_the_proxy_is(tmp_path: Path, model: Path) -> None:
