@@ -38,12 +38,11 @@ class PairLearner(Learner):
         kl_B = ((scored.logprobs - scored.reference) * scored.mask).sum(dim=1)
         metrics = {"kl": self._mean(kl_B), "entropy": self._mean(_token_means(scored))}
         told = Tally(self.total)
-        if self._count(pairs):
-            for epoch in range(self.settings.epochs):
-                for number, rows in enumerate(self._minibatches(len(pairs), step, epoch)):
-                    self._set_rate(step, epoch * self.settings.minibatches + number)
-                    some = [pairs[row] for row in rows]
-                    self._pair_minibatch(drawn, scored, some, loss, step, told)
+        for epoch in range(self.settings.epochs):
+            for number, rows in enumerate(self._minibatches(len(pairs), step, epoch)):
+                self._set_rate(step, epoch * self.settings.minibatches + number)
+                some = [pairs[row] for row in rows]
+                self._pair_minibatch(drawn, scored, some, loss, step, told)
         metrics |= {"loss": 0.0, **told.means()}
         return metrics | {"learning_rate": self.optimizer.param_groups[0]["lr"]}
 
@@ -57,6 +56,8 @@ class PairLearner(Learner):
         told: Tally,
     ) -> None:
         total = self._count(pairs)
+        if not total:
+            return  # no process has a pair for it
         lengths = [max(_length(drawn[i]) for i in (pair.chosen, pair.rejected)) for pair in pairs]
         # A pair is two sequences, as wide as the longer. A process without a pair still takes part.
         groups = by_length(lengths, max(1, self.settings.micro_batch_tokens // 2)) or [[]]

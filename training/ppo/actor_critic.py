@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from judges.errors import ConfigError, ModelError
+from judges.rewards.description import REWARD_FILE, read_description
 from training.ppo.batches import Batch
 from training.ppo.settings import ValueModel
 from training.ppo.token_logprobs import token_logprobs
@@ -156,7 +157,20 @@ def _value_model(policy: Any, folder: str | None, *, share: bool) -> tuple[Any, 
             "value.model, or drop it to start from the policy's weights"
         ) from error
     disable_dropout(model)
-    return model.base_model, model.score.float()
+    return model.base_model, _standardised(model.score, Path(folder))
+
+
+def _standardised(head: Any, folder: Path) -> Any:
+    """A reward model's head on the scale of its reward: charter's own are standardised."""
+    mean, std = 0.0, 1.0
+    if (folder / REWARD_FILE).exists():
+        (told,) = read_description(folder).heads
+        mean, std = told.mean, told.std
+    scaled = nn.Linear(head.in_features, 1, device=head.weight.device, dtype=torch.float32)
+    with torch.no_grad():
+        scaled.weight.copy_(head.weight / std)
+        scaled.bias.copy_(((0.0 if head.bias is None else head.bias) - mean) / std)
+    return scaled
 
 
 def _zero_head(policy: Any) -> Any:

@@ -13,7 +13,7 @@ import torch
 
 from judges.errors import ModelError
 from training.online.draws import seed_for
-from training.ppo.actor_critic import ActorCritic
+from training.ppo.actor_critic import ActorCritic, TokenOutputs
 from training.ppo.advantages import whitened
 from training.ppo.batches import by_length, right_padded
 from training.ppo.experience import Drawn, Experience, Scored, make_experience
@@ -129,12 +129,14 @@ class Learner:
         told: "Tally",
     ) -> None:
         mask = experience.mask[rows]
+        tokens = float(self.total(mask.sum().float()))
+        if not tokens:
+            return  # no process has a row for it
         advantages = experience.advantages[rows]
         if whiten:
             advantages = whitened(advantages, mask, total=self.total)
-        tokens = float(self.total(mask.sum().float()))
         lengths = [_length(experience.drawn[row]) for row in rows]
-        groups = by_length(lengths, self.settings.micro_batch_tokens)
+        groups = by_length(lengths, self.settings.micro_batch_tokens) or [[]]
         for number, group in enumerate(groups):
             last = number == len(groups) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
@@ -163,12 +165,13 @@ class Learner:
         tokens: float,
         told: "Tally",
     ) -> Any:
-        batch = right_padded([experience.drawn[r].sequence for r in rows], self.accelerator.device)
+        # A process without a row of this minibatch still takes part, with a gradient of 0.
+        sequences = [experience.drawn[row].sequence for row in rows or [0]]
+        batch = right_padded(sequences, self.accelerator.device)
         width = batch.mask_BT.shape[1]
-        # A copy of the model with nothing to learn from still takes part: its mask is empty.
         mask = experience.mask[rows, :width]
         old, old_values = experience.old_logprobs[rows, :width], experience.old_values[rows, :width]
-        outputs = self.model(batch)
+        outputs = TokenOutputs(*(part[: len(rows)] for part in self.model(batch)))
         policy, ratio, clipped = clipped_policy_loss(
             outputs.logprobs_BT,
             old,
@@ -200,12 +203,15 @@ class Learner:
         return loss
 
     def _minibatches(self, count: int, step: int, epoch: int) -> Iterator[list[int]]:
-        """Rows of each minibatch, drawn by seed, step and epoch alone, so a resumed run agrees."""
+        """Rows of each minibatch, drawn by seed, step and epoch alone, so a resumed run agrees.
+
+        Of fewer rows than minibatches the last are empty: other processes may have rows for them.
+        """
         generator = torch.Generator().manual_seed(seed_for(self.seed, "order", step, epoch))
         order = torch.randperm(count, generator=generator).tolist()
         parts = self.settings.minibatches
         for part in range(parts):
-            yield order[part::parts] or order[:1]
+            yield order[part::parts]
 
     def _set_rate(self, step: int, done: int) -> None:
         settings = self.settings

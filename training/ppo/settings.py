@@ -16,7 +16,8 @@ class ValueModel(Record):
     kind: Literal["separate", "shared"] = "separate"
     """A model of its own, or a head on the policy's hidden states: one forward pass for both."""
     model: str | None = None
-    """Reward model to start from, a folder with one label; absent: the policy's own weights."""
+    """Reward model to start from, a folder with one label, as `charter reward export` writes one
+    whose values are then standardised as its rewards are; absent: the policy's own weights."""
 
 
 class Shaping(Record):

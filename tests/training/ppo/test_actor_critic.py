@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from judges.errors import ConfigError, ModelError
+from judges.rewards.description import Head, RewardDescription, write_description
 from tests.training.ppo.tiny_models import lora_config, tiny_llama
 from training.ppo import token_logprobs as projection
 from training.ppo.actor_critic import disable_dropout, make_actor_critic
@@ -158,13 +159,21 @@ def test_dropout_is_off_wherever_a_model_keeps_it() -> None:
         assert torch.equal(policy(input_ids=ids).logits, policy(input_ids=ids).logits)
 
 
-def test_value_model_may_start_from_a_reward_model(tmp_path: Any) -> None:
+@pytest.mark.parametrize("exported", [False, True], ids=["any", "charter's export"])
+def test_value_model_may_start_from_a_reward_model_on_its_rewards_scale(
+    tmp_path: Any, exported: bool
+) -> None:
     from transformers import AutoModelForSequenceClassification, LlamaForSequenceClassification
 
     policy = tiny_llama()
     config = tiny_llama(seed=3).config
     config.num_labels = 1
     LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    mean, std = (0.5, 4.0) if exported else (0.0, 1.0)
+    if exported:
+        head = Head(name="reward", mean=mean, std=std)
+        told = RewardDescription(heads=(head,), weights="w" * 64, max_length=64)
+        write_description(tmp_path, told)
     model = make_actor_critic(policy, ValueModel(model=str(tmp_path)), None, 1.0)
     reward = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float32)
     sequence = SEQUENCES[0]
@@ -173,7 +182,7 @@ def test_value_model_may_start_from_a_reward_model(tmp_path: Any) -> None:
         scores = reward.score(reward.model(input_ids=ids).last_hidden_state)[0, :, 0]
         values = model(right_padded([sequence])).values_BT[0]
     # The value before the first token is what the reward model says of the prompt.
-    assert values.tolist() == pytest.approx(scores[4:6].tolist(), abs=1e-5)
+    assert values.tolist() == pytest.approx(((scores[4:6] - mean) / std).tolist(), abs=1e-5)
 
 
 def test_a_value_model_that_cannot_be_is_refused() -> None:

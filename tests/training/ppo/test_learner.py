@@ -115,6 +115,15 @@ def test_minibatches_hold_every_row_once_and_are_drawn_by_seed_step_and_epoch() 
     assert parts != list(learner._minibatches(8, step=2, epoch=0))
 
 
+def test_of_fewer_rows_than_minibatches_none_is_learned_from_twice() -> None:
+    settings: dict[str, Any] = {"epochs": 1, "decay": False, "learning_rate": 1e-3}
+    fitting = make_learner(minibatches=4, **settings)
+    more = make_learner(minibatches=9, **settings)
+    assert improve(fitting) == improve(more)
+    for name, value in weights(fitting).items():
+        assert torch.equal(weights(more)[name], value)
+
+
 def test_a_server_that_agrees_changes_nothing_and_one_that_disagrees_is_reported() -> None:
     plain = make_learner(epochs=1)
     expected = improve(plain)
