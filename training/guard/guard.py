@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from training.guard.drawing import Policy
 
 SAFE_SEED = 1
+PAGE = "guard.html"
 
 
 class Guard:
@@ -68,7 +69,8 @@ class Guard:
         per_look = len(self._prompts) * settings.samples + len(self._safe)
         run.message(
             f"guard: every {settings.every} steps it draws {per_look} completions of at most "
-            f"{settings.max_tokens} tokens and asks {1 + len(settings.held_out)} rewards"
+            f"{settings.max_tokens} tokens and asks {1 + len(settings.held_out)} rewards; see "
+            f"{run.folder.path / PAGE} as it goes"
         )
 
     def is_due(self, step: int, total: int) -> bool:
@@ -137,7 +139,7 @@ class Guard:
         if settings.keep_best and best is look:
             self._keep(policy, look.step)
         self._file.append(look)
-        with replacing(self.run.folder.path / "guard.html") as file:
+        with replacing(self.run.folder.path / PAGE) as file:
             file.write(guard_page(self.looks, self.run.folder.path.name).encode())
         self.run.log(look.step, total, guard_metrics(look))
         if look.stopped and settings.keep_best and best is not None:
@@ -211,7 +213,7 @@ class Guard:
         folder, owned = self.run.folder.path, []
         if not settings.proxy and any(one.kind == "ranking" for one in own):
             raise ConfigError(
-                f"guard.proxy is missing; [[rewards]] holds kind = \"ranking\", {BLIND} as "
+                f'guard.proxy is missing; [[rewards]] holds kind = "ranking", {BLIND} as '
                 "[[guard.proxy]]"
             )
         if settings.proxy or proxy is None:
