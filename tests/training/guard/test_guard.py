@@ -8,7 +8,10 @@ import pytest
 
 from judges.errors import ConfigError
 from judges.jsonl import read_jsonl
+from judges.rewards.description import Head
+from judges.rewards.score import Rewards
 from tests.training.ppo.tiny_run import make_prompts, make_recipe
+from tests.training.rewards.tiny_rewards import make_exported
 from tests.training.tiny_policy import SETTINGS, make_policy, make_preferences
 from tests.training.tiny_policy import make_recipe as make_dpo_recipe
 from training.guard.settings import GuardSettings
@@ -16,8 +19,10 @@ from training.methods.dpo import train_dpo
 from training.methods.kto import KtoRecipe, train_kto
 from training.methods.sft import SftRecipe, train_sft
 from training.online.group_methods import GrpoRecipe, train_grpo
+from training.online.prompts import read_prompts
 from training.online_dpo.online_dpo import OnlineDpoRecipe, train_online_dpo
 from training.ppo.ppo import train_ppo
+from training.rewards.loaded import LoadedModel
 
 pytestmark = pytest.mark.slow
 HELD_OUT = [{"kind": "python", "function": "tests.training.guard.looks:not_letters"}]
@@ -151,6 +156,33 @@ def test_grpo_and_dpo_are_guarded_by_the_same_table(tmp_path: Path, model: Path)
     assert looks[-1]["kl"]["value"] > looks[0]["kl"]["value"]
     told = [line for line in lines(dpo.output / "metrics.jsonl") if "guard/kl" in line]
     assert [line["step"] for line in told] == [0, 3, 6]
+
+
+def test_reward_models_are_watched_by_one_that_is_held_out_and_by_their_variance(
+    tmp_path: Path, model: Path
+) -> None:
+    head = Head(name="reward", std=0.25)
+    one, other, held_out = (make_exported(tmp_path / f"rm-{k}", k, head) for k in range(3))
+    guard = settings(tmp_path, safe_prompts=None, every=1, max_tokens=4)
+    guard["prompts"] = str(make_prompts(tmp_path / "two.jsonl", 2))
+    guard["held_out"] = [{"kind": "model", "models": [str(held_out)]}]
+    rewards = [{"kind": "model", "models": [str(one), str(other)]}]
+    recipe = make_recipe(tmp_path, model, rewards=rewards, steps=1, guard=guard)
+    train_ppo(recipe, message=silent)
+    looks = lines(recipe.output / "guard.jsonl")
+    assert [look["step"] for look in looks] == [0, 1]
+    prompts = [item.prompt for item in read_prompts(Path(guard["prompts"])) for _ in range(2)]
+    for look in looks:
+        asked = {
+            "held_out": Rewards([LoadedModel(held_out)]),
+            "proxy": Rewards([LoadedModel(one), LoadedModel(other)]),
+        }
+        told = {name: by.judge(prompts, look["examples"]) for name, by in asked.items()}
+        wanted = {name: float(by.reward_S.mean()) for name, by in told.items()}
+        assert look["held_out"]["model"]["value"] == pytest.approx(wanted["held_out"], abs=1e-4)
+        assert look["proxy"]["value"] == pytest.approx(wanted["proxy"], abs=1e-4)
+        variance = float(told["proxy"].variance_S.mean())
+        assert look["variance"]["value"] == pytest.approx(variance, abs=1e-4) and variance > 0.01
 
 
 def test_online_dpo_is_guarded_too(tmp_path: Path, model: Path) -> None:

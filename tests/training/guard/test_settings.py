@@ -43,7 +43,7 @@ def test_a_run_that_is_rewarded_by_a_ranking_names_another_proxy(tmp_path: Path)
     guard["prompts"] = str(recipe.prompts)
     with open_run(recipe, [], resume=False, message=silent) as run, Background() as background:
         settings = GuardSettings.model_validate(guard)
-        with pytest.raises(ConfigError, match=r'guard\.proxy is missing; \[\[rewards\]\] holds'):
+        with pytest.raises(ConfigError, match=r"guard\.proxy is missing; \[\[rewards\]\] holds"):
             Guard(settings, recipe, run, background, own, recipe.rewards)
         named = GuardSettings.model_validate(guard | {"proxy": [RULES]})
         Guard(named, recipe, run, background, own, recipe.rewards).close()

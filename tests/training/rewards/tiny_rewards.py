@@ -7,7 +7,12 @@ from typing import Any
 
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
+from judges.engine.embedded import weights_digest
+from judges.rewards.description import Head, RewardDescription, write_description
+from tests.training.tiny_policy import make_policy
+from training.rewards.network import make_network
 from training.rewards.recipe import RewardRecipe
+from training.runs.loading import load_tokenizer
 
 SETTINGS = {
     "max_steps": 8,
@@ -78,3 +83,16 @@ def make_recipe(folder: Path, model: Path, **changes: Any) -> RewardRecipe:
         "trainer": trainer,
     }
     return RewardRecipe.model_validate({**values, **changes})
+
+
+def make_exported(folder: Path, seed: int, *heads: Head) -> Path:
+    """A reward model of random weights, as an export writes it."""
+    make_policy(folder, seed)
+    make_network(folder, len(heads), load_tokenizer(folder).pad_token_id, seed).save_pretrained(
+        folder
+    )
+    told = RewardDescription(
+        heads=heads, weights=weights_digest(folder), max_length=256, dtype="float32"
+    )
+    write_description(folder, told)
+    return folder
