@@ -15,9 +15,7 @@ from training.ppo.settings import Clipping, Optimisation, ValueModel
 def make_learner(minibatches: int) -> PairLearner:
     model = make_actor_critic(tiny_llama(spread=0.5), ValueModel(kind="shared"), None, 1.0)
     model.value_head.requires_grad_(False)
-    optimisation = Optimisation(
-        learning_rate=1e-2, epochs=1, decay=False, minibatches=minibatches
-    )
+    optimisation = Optimisation(learning_rate=1e-2, epochs=1, decay=False, minibatches=minibatches)
     return PairLearner(model, make_accelerator(), optimisation, Clipping(), total_steps=9, seed=0)
 
 

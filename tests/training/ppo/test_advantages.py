@@ -13,6 +13,9 @@ from training.ppo.advantages import (
     token_rewards,
     whitened,
 )
+from training.ppo.batches import TokenSequence
+from training.ppo.experience import Drawn, Scored, make_experience
+from training.ppo.settings import Shaping
 
 MASK = torch.tensor([[True, True, True], [True, False, False]])
 
@@ -89,3 +92,25 @@ def test_moments_over_two_processes_are_those_of_all_tokens() -> None:
         whole[0].tolist()
     )
     assert sums == [[6.0, 3.0], [5.0, 3.0]]
+
+
+@pytest.mark.parametrize("whiten", [False, True], ids=["as they are", "whitened"])
+def test_token_rewards_are_whitened_before_they_become_advantages(whiten: bool) -> None:
+    drawn = [
+        Drawn(name, TokenSequence([5], tokens), "", True)
+        for name, tokens in (("a", [6, 7, 1]), ("b", [1]))
+    ]
+    zero = torch.zeros(2, 3)
+    logprobs = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])  # one nat from the reference
+    scored = Scored(MASK, logprobs, zero, zero, zero, None)
+    shaping = Shaping(whiten_rewards=whiten, lam=1.0)
+    experience, told = make_experience(drawn, scored, torch.tensor([3.0, -1.0]), shaping, 0.5)
+    rewards = torch.tensor([0.0, -0.5, 3.0, -1.0])
+    if whiten:
+        mean = rewards.mean()
+        rewards = (rewards - mean) / rewards.std(unbiased=False) + mean
+    first, second, third, only = rewards.tolist()
+    sums = [first + second + third, second + third, third]
+    assert experience.advantages[0].tolist() == pytest.approx(sums, abs=1e-6)
+    assert experience.returns[1].tolist() == pytest.approx([only, 0.0, 0.0], abs=1e-6)
+    assert told.rlhf_reward == pytest.approx((2.5 - 1) / 2)

@@ -11,7 +11,7 @@ from judges.errors import ModelError
 from tests.training.ppo.tiny_models import lora_config, tiny_llama
 from training.ppo.accelerating import make_accelerator
 from training.ppo.actor_critic import ActorCritic, make_actor_critic
-from training.ppo.batches import TokenSequence
+from training.ppo.batches import TokenSequence, right_padded
 from training.ppo.experience import Drawn
 from training.ppo.learner import Learner
 from training.ppo.optimum import (
@@ -63,6 +63,39 @@ def test_micro_batches_of_any_size_make_the_same_step() -> None:
         torch.testing.assert_close(weights(cut)[name], value, atol=1e-5, rtol=1e-4)
     assert max(float((weights(whole)[n] - before[n]).abs().max()) for n in before) > 1e-3
     assert first == pytest.approx(second, rel=1e-3, abs=1e-5)
+
+
+def test_a_pass_is_its_loss_written_out_minibatch_by_minibatch() -> None:
+    settings: dict[str, Any] = {"adam_epsilon": 1.0, "learning_rate": 1.0, "decay": False}
+    settings |= {"epochs": 1, "minibatches": 2, "max_grad_norm": 0.05}
+    learner, twin = make_learner(**settings), make_learner(**settings)
+    assert improve(learner)["gradient_norm"] > 0.05
+    # Values and KL are 0 at first: an advantage is the score, less for each token after it. What
+    # did not end has 1 less.
+    lengths = [len(one.sequence.completion) for one in DRAWN]
+    advantages = [
+        [score * 0.95 ** (length - 1 - t) for t in range(length)]
+        for score, length in zip([0.2 - 1, *SCORES[1:]], lengths, strict=True)
+    ]
+    old = twin.score(DRAWN).logprobs
+    for rows in twin._minibatches(4, step=1, epoch=0):
+        batch = right_padded([DRAWN[row].sequence for row in rows])
+        outputs = twin.plain(batch)
+        new, values = outputs.logprobs_BT[batch.mask_BT], outputs.values_BT[batch.mask_BT]
+        returns = torch.tensor([one for row in rows for one in advantages[row]])
+        white = (returns - returns.mean()) / returns.std(unbiased=False)
+        ratio = (new - torch.cat([old[row, : lengths[row]] for row in rows])).exp()
+        policy = torch.maximum(-white * ratio, -white * ratio.clamp(0.8, 1.2)).sum()
+        held = values.clamp(-0.2, 0.2)
+        value = 0.5 * torch.maximum((values - returns) ** 2, (held - returns) ** 2).sum()
+        ((policy + 0.1 * value) / len(returns)).backward()
+        torch.nn.utils.clip_grad_norm_(twin.plain.parameters(), 0.05)
+        twin.optimizer.step()
+        twin.optimizer.zero_grad()
+    before = weights(make_learner())
+    for name, value in weights(twin).items():
+        torch.testing.assert_close(weights(learner)[name], value, atol=1e-5, rtol=1e-4)
+    assert max(float((weights(twin)[n] - before[n]).abs().max()) for n in before) > 1e-3
 
 
 def test_in_the_first_pass_over_the_first_minibatch_the_ratio_is_one_and_nothing_is_clipped() -> (
@@ -211,9 +244,20 @@ def test_the_closed_form_is_the_best_there_is() -> None:
         assert objective_of(other, reference, rewards).value(0.3) < best.value(0.3)
 
 
+FAST: dict[str, Any] = {"steps": 40, "learning_rate": 1e-2}
+
+
 @pytest.mark.slow
-def test_ppo_finds_the_known_optimum() -> None:
-    found = attempt(Problem(), 0, tiny_policy(0, vocabulary=6))
+@pytest.mark.parametrize(
+    ("problem", "seed"),
+    [
+        pytest.param(Problem(), 0, id="two tokens"),
+        pytest.param(Problem(**FAST), 1, id="two tokens, another seed"),
+        pytest.param(Problem(longest=1, vocabulary=16, **FAST), 0, id="a bandit over 16 tokens"),
+    ],
+)
+def test_ppo_finds_the_known_optimum(problem: Problem, seed: int) -> None:
+    found = attempt(problem, seed, tiny_policy(seed, problem.vocabulary))
     assert found.reward_error < 0.02
     assert found.kl_error < 0.02
     assert found.best.reward - found.start.reward > 0.1

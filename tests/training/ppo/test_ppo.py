@@ -149,6 +149,20 @@ def test_completions_that_never_end_cost_the_penalty_and_are_reported(
     assert line["rlhf_reward"] == pytest.approx(line["reward"] - 1.0, abs=1e-6)
 
 
+def test_rewards_are_centred_on_the_first_step_and_reported_as_they_came(
+    tmp_path: Path, model: Path
+) -> None:
+    shaping = {"missing_eos_penalty": 0.0}
+    recipe = make_recipe(tmp_path, model, steps=2, centre_rewards=True, shaping=shaping)
+    train_ppo(recipe, message=silent)
+    first, second = metrics(recipe)
+    assert first["rlhf_reward"] == pytest.approx(0.0, abs=1e-6) and first["reward"] > 1e-3
+    centred = second["reward"] - first["reward"] - 0.05 * second["kl"]
+    assert second["rlhf_reward"] == pytest.approx(centred, abs=1e-6)
+    for line in (first, second):
+        assert line["loss"] == pytest.approx(line["loss_policy"] + 0.1 * line["loss_value"])
+
+
 def test_an_empty_prompt_and_one_that_is_too_long_are_told(tmp_path: Path, model: Path) -> None:
     recipe = make_recipe(tmp_path, model, steps=1)
     recipe.prompts.write_text('{"id": "blank", "prompt": "  "}\n')
