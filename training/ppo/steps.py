@@ -197,9 +197,15 @@ class Loop(Generic[R]):
 
         phases = Phases(self.run.manifest.hardware.device)
         drawn, scored, scores, failure = self._experience(step, phases)
-        outcomes = gather_outcomes(drawn, scores, failure, self.learner.accelerator.num_processes)
-        self._log_samples(step, drawn, scores)
-        constant = self._constant_steps(outcomes, step)
+        try:
+            outcomes = gather_outcomes(drawn, scores, failure, self.run.processes.count)
+            self._log_samples(step, drawn, scores)
+            constant = self._constant_steps(outcomes, step)
+        except CharterError:
+            # All processes stop here. Once one has ended, the launcher ends the one that saves.
+            self._save()
+            self.run.processes.wait()
+            raise
         self._is_whole = False
         self.state = self.state.model_copy(update={"constant_steps": constant})
         with phases.timed("update"):

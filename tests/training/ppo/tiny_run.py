@@ -1,7 +1,9 @@
 """PPO runs small enough for a test: a random model of 70,000 weights and rewards in Python."""
 
 import asyncio
+import itertools
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -109,5 +111,17 @@ def while_there_is_no_switch(
 ) -> list[float | None]:
     """As `count_e`, away while a file exists."""
     if SWITCH.exists():
+        raise ModelError("the judge is down")
+    return count_e(prompts, completions)
+
+
+CALLS = itertools.count(1)
+
+
+def away_in_the_other_process(
+    prompts: Sequence[Item], completions: Sequence[CompletionText]
+) -> list[float | None]:
+    """As `count_e`; from its third call on away, but only where this is not the first process."""
+    if next(CALLS) > 2 and os.environ["RANK"] != "0":
         raise ModelError("the judge is down")
     return count_e(prompts, completions)
