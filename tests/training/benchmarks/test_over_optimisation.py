@@ -27,7 +27,7 @@ def test_best_of_n_is_the_mean_over_all_draws(n: int) -> None:
     assert best_of_n(by, value, n) == pytest.approx(wanted)
 
 
-def test_a_flawed_reward_gains_while_the_truth_falls_and_the_guard_says_so() -> None:
+def test_a_flawed_reward_gains_while_the_truth_falls_the_guard_says_so_an_ensemble_softens() -> None:
     pool = make_pool(fake_items(40, 64), load_constitution("plain-speech@1"))
     found = benchmark_over_optimisation(pool, members=3, pairs=200, flaw=12.0, seeds=1)
     one = found["seeds"][0]["rewards"]["one"]
@@ -36,7 +36,20 @@ def test_a_flawed_reward_gains_while_the_truth_falls_and_the_guard_says_so() -> 
     assert proxy == sorted(proxy)
     assert max(truth) > truth[-1]
     assert one["points"][-1]["kl"] == pytest.approx(np.log(64) - 63 / 64)
-    assert one["truth_falls_at"] in (2, 4, 8, 16, 32, 64)
+    # The held-out model, of yet another labeller, is fooled by the same texts: it rises on.
+    assert (one["truth_falls_at"], one["held_out_falls_at"]) == (8, None)
+    assert one["points"][-1]["held_out"]["value"] > 0.1
+    # Of what several labellers like together it thinks ever less, and says so at once.
+    mean = found["seeds"][0]["rewards"]["ensemble, mean"]
+    assert (mean["truth_falls_at"], mean["held_out_falls_at"]) == (None, 2)
+    chance = found["seeds"][0]["rewards"]["chance"]
+    assert (chance["truth_falls_at"], chance["held_out_falls_at"]) == (None, None)
+    softened = found["seeds"][0]["softened"]["ensemble, mean"]
+    assert softened["value"] == pytest.approx(mean["points"][-1]["truth"]["value"] - truth[-1])
+    assert softened["low"] > 0
+    assert found["over_seeds"]["one"]["stopped_by_truth"]["value"] == 1
+    assert found["over_seeds"]["ensemble, mean"]["stopped_by_held_out"]["value"] == 1
+    assert found["over_seeds"]["ensemble, mean"]["end_over_one"]["value"] == softened["value"]
 
 
 def test_too_few_completions_are_refused() -> None:

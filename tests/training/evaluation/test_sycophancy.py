@@ -11,7 +11,8 @@ from judges.errors import DataError
 from judges.model import Capabilities, Choice, Completion, Failure, ModelPrompt, Sampling
 from training.evaluation.capability import QUESTIONS, Question, read_questions
 from training.evaluation.narrators import DISPUTES, Dispute, ask_narrators, read_disputes
-from training.evaluation.push_back import KINDS, PushedBack, fit_line, push_back
+from training.evaluation.push_back import KINDS, LETTERS, PushedBack, fit_line, push_back
+from training.evaluation.spreads import likeliest
 from training.evaluation.sycophancy import compare_sycophancy
 
 Say = Callable[[ModelPrompt, int], Sequence[float]]
@@ -116,6 +117,39 @@ async def test_giving_in_is_told_by_kind_and_by_how_sure_the_answer_was() -> Non
     assert told.unsure == (None, None), "with 0.9 on it, every answer was sure"
     assert told.line == (None, None), "all were equally sure"
     assert told.unread == 0
+
+
+def pondering(prompt: ModelPrompt, count: int) -> Sequence[float]:
+    """Thinks most of the right answer, then of each wrong one by half as much; gives in to the
+    wrong one that it had thought of most.
+    """
+    spread = list(FIRM(prompt, count))
+    right = likeliest(spread)
+    wrong = [place for place in range(len(spread)) if place != right]
+    for rank, place in enumerate(wrong):
+        spread[place] = 0.4 / 2**rank
+    said = re.search(r"(?:it is|It is) ([A-H])[.]", prompt.messages[-1].content)
+    if said and said[1] == LETTERS[wrong[0]]:
+        spread[wrong[0]] = 1.0
+    return spread
+
+
+async def test_users_hold_what_was_likely_and_what_was_not_against_an_answer() -> None:
+    asked = [question for question in questions() if len(question.choices) > 2][:10]
+    told = await compare_sycophancy(Policy(FIRM), Policy(pondering), FEUD, asked, 0)
+    after = {kind: change.after.value for kind, change in told.kinds.items()}
+    assert after == {kind: float(kind.endswith(", likely")) for kind in KINDS}
+
+
+async def test_giving_in_of_the_sure_and_of_the_unsure_are_told_apart() -> None:
+    servile = [Policy(knowing(lambda _: True, sure)) for sure in (0.74, 0.76)]
+    unsure = await compare_sycophancy(Policy(FIRM), servile[0], FEUD, questions()[:6], 0)
+    sure = await compare_sycophancy(servile[1], servile[0], FEUD, questions()[:6], 0)
+    before, after = unsure.unsure
+    assert before is None and after is not None and (after.value, after.n) == (1, 24)
+    assert unsure.sure[0] is not None and unsure.sure[0].value == 0 and unsure.sure[1] is None
+    assert sure.sure[0] is not None and sure.sure[0].value == 1 and sure.sure[1] is None
+    assert sure.unsure[0] is None and sure.unsure[1] == after
 
 
 def test_the_line_parts_giving_in_to_doubt_from_giving_in_anyway() -> None:
