@@ -63,3 +63,21 @@ def outcome_metrics(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "finished": arithmetic.fmean(float(one.finished) for one in outcomes),
         "completion_tokens": arithmetic.fmean(one.tokens for one in outcomes),
     }
+
+
+def sample_lines(
+    step: int, drawn: Sequence[Drawn], scores: Sequence[Score]
+) -> list[dict[str, Any]]:
+    """Completions with their rewards as lines of samples.jsonl."""
+    return [
+        {
+            "step": step,
+            "id": one.prompt_id,
+            "completion": one.text,
+            "finished": one.finished,
+            "reward": score.value,
+            "reason": score.reason,
+            "parts": score.parts,
+        }
+        for one, score in zip(drawn, scores, strict=True)
+    ]

@@ -6,8 +6,7 @@ build their models and what their update is.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from judges.errors import CharterError, ModelError, VerdictError
@@ -21,6 +20,7 @@ from training.online.reward import Reward, Score
 from training.online.reward_settings import open_rewards
 from training.online.samples_file import SamplesFile
 from training.online.waiting import patient_scores
+from training.ppo.full_memory import naming_knobs
 from training.ppo.recipe import SamplingRecipe
 from training.ppo.reporting import reporting
 from training.runs.run import Message, Progress, Run, RunSummary, open_run
@@ -59,7 +59,7 @@ def train_by_steps(
         folder = model_folder(recipe.model)
         longest = recipe.max_length - recipe.rollout.max_tokens
         prompts, dropped = encode_prompts(items, folder, longest, message)
-        with Background() as background, _memory_advice(recipe):
+        with Background() as background, naming_knobs(recipe):
             loop = kind(recipe, run, prompts, background)
             try:
                 with reporting(run, recipe.report_to):
@@ -68,25 +68,6 @@ def train_by_steps(
             finally:
                 loop.close()
         return loop.summary(dropped)
-
-
-@contextmanager
-def _memory_advice(recipe: SamplingRecipe) -> Iterator[None]:
-    """Name these methods' own knobs when memory is full."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        words = str(error).lower()
-        if not isinstance(error, MemoryError) and "out of memory" not in words:
-            raise
-        tokens = recipe.optimisation.micro_batch_tokens
-        raise ModelError(
-            f"{recipe.output}: out of memory ({words[:120]}); turn one of these, none of which "
-            f"changes the result: optimisation.micro_batch_tokens {tokens} -> {tokens // 2}, "
-            f"rollout.batch_tokens {recipe.rollout.batch_tokens} -> "
-            f"{recipe.rollout.batch_tokens // 2}, gradient_checkpointing = true; or "
-            f"{recipe.MEMORY_ADVICE}"
-        ) from error
 
 
 R = TypeVar("R", bound=SamplingRecipe)
@@ -309,20 +290,11 @@ class Loop(Generic[R]):
             self.run.log(step, recipe.steps, metrics | refused)
 
     def _log_samples(self, step: int, drawn: "Sequence[Any]", scores: Sequence[Score]) -> None:
-        lines = [
-            {
-                "step": step,
-                "id": one.prompt_id,
-                "completion": one.text,
-                "finished": one.finished,
-                "reward": score.value,
-                "reason": score.reason,
-                "parts": score.parts,
-            }
-            for one, score in zip(drawn, scores, strict=True)
-        ]
+        from training.ppo.outcomes import sample_lines
+
         if self.is_main:
-            self.samples.append(lines[: self.recipe.samples_kept])
+            kept = self.recipe.samples_kept
+            self.samples.append(sample_lines(step, drawn[:kept], scores[:kept]))
 
     def _save(self) -> None:
         """A checkpoint of where the run stands, unless there is one, or an update is half done."""

@@ -27,7 +27,7 @@ def test_best_of_n_is_the_mean_over_all_draws(n: int) -> None:
     assert best_of_n(by, value, n) == pytest.approx(wanted)
 
 
-def test_a_flawed_reward_gains_while_the_truth_falls_the_guard_says_so_an_ensemble_softens() -> None:
+def test_a_flawed_reward_gains_while_the_truth_falls_and_an_ensemble_softens_it() -> None:
     pool = make_pool(fake_items(40, 64), load_constitution("plain-speech@1"))
     found = benchmark_over_optimisation(pool, members=3, pairs=200, flaw=12.0, seeds=1)
     one = found["seeds"][0]["rewards"]["one"]

@@ -1,5 +1,6 @@
 """What the guard refuses to look at: rewards whose mean cannot move."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def test_a_ranking_cannot_be_looked_at(place: str) -> None:
         GuardSettings.model_validate(values)
 
 
-def nothing(_prompts: list[Item], completions: list[CompletionText]) -> list[float | None]:
+def nothing(_prompts: Sequence[Item], completions: Sequence[CompletionText]) -> list[float | None]:
     return [None] * len(completions)
 
 
