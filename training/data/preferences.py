@@ -14,7 +14,7 @@ from training.data.sources import DataSource
 from training.runs.recipe import DataUsed
 
 Labels = Literal["soft", "hard", "clamped", "told"]
-"""As they are; chosen as certainly better; cut off; or as they are, and where a row has none, 1."""
+"""As they are; chosen as certainly better; cut off; or as they are, and where nothing is told, 1."""
 
 
 class PreferencePair(Record):
@@ -68,7 +68,7 @@ def read_preferences(
     dropped: Counter[str] = Counter()
     for where, row in source.rows():
         for raw in parse_pairs(row, where, source.pairing, dropped):
-            pairs.append(_pair(raw, labels, clamp, where))
+            pairs.append(_pair(raw, labels, clamp, source.certainty, where))
         for name, value in digests_of(row, where).items():
             digests.setdefault(name, {})[value] = None
     if not pairs:
@@ -88,7 +88,9 @@ def read_preferences(
     )
 
 
-def _pair(raw: RawPair, labels: Labels, clamp: tuple[float, float], where: str) -> PreferencePair:
+def _pair(
+    raw: RawPair, labels: Labels, clamp: tuple[float, float], certainty: float | None, where: str
+) -> PreferencePair:
     if raw.chosen == raw.rejected:
         raise DataError(f"{where}: chosen and rejected are the same; drop this row")
     return PreferencePair.model_construct(
@@ -96,18 +98,22 @@ def _pair(raw: RawPair, labels: Labels, clamp: tuple[float, float], where: str) 
         prompt=raw.prompt,
         chosen=raw.chosen,
         rejected=raw.rejected,
-        p_chosen=_label(raw.p_chosen, labels, clamp, where),
+        p_chosen=_label(raw.p_chosen, labels, clamp, certainty, where),
         weight=_weight(raw.weight, where),
     )
 
 
-def _label(given: Any, labels: Labels, clamp: tuple[float, float], where: str) -> float:
+def _label(
+    given: Any, labels: Labels, clamp: tuple[float, float], certainty: float | None, where: str
+) -> float:
     p = probability(given, where)
+    p = certainty if p is None else p
     if labels == "hard" or (labels == "told" and p is None):
         return 1.0
     if p is None:
         raise DataError(
-            f'{where}: no `p_chosen`, which labels = "{labels}" trains on; add it, or set '
+            f'{where}: no `p_chosen`, which labels = "{labels}" trains on; give its source '
+            "`certainty = 0.9` beside `path` (how sure such a row is), or set "
             'labels = "hard"'
         )
     return min(max(p, clamp[0]), clamp[1]) if labels == "clamped" else p

@@ -188,4 +188,4 @@ def test_columns_may_have_other_names_and_files_other_kinds(tmp_path: Path) -> N
 def test_clamped_labels_keep_their_side() -> None:
     from training.data.preferences import _label
 
-    assert [_label(p, "clamped", (0.4, 0.6), "f:1") for p in (0.99, 0.5, 0.1)] == [0.6, 0.5, 0.4]
+    assert [_label(p, "clamped", (0.4, 0.6), None, "f:1") for p in (0.99, 0.5, 0.1)] == [0.6, 0.5, 0.4]

@@ -126,6 +126,37 @@ def test_prompts_that_nearly_stand_on_both_sides_of_the_split_are_told(tmp_path:
     assert f"p.jsonl:{31 + sides.index(False)}" in told
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        pytest.param("soft", [0.7, 0.9, 0.3], id="soft"),
+        pytest.param("clamped", [0.6, 0.6, 0.4], id="clamped"),
+        pytest.param("hard", [1.0, 1.0, 1.0], id="hard"),
+    ],
+)
+def test_labels_of_people_are_mixed_with_soft_ones_by_a_certainty(
+    tmp_path: Path, labels: str, expected: list[float]
+) -> None:
+    people = [
+        {"prompt": "Is tea hot?", "chosen": "Yes.", "rejected": "No."},
+        {"prompt": "Is ice hot?", "chosen": "Yes.", "rejected": "No.", "p_chosen": 0.3},
+    ]
+    ai = write(tmp_path / "ai.jsonl", row(1, 0.7))
+    by_people = write(tmp_path / "people.jsonl", *people)
+    sure = {"path": by_people, "certainty": 0.9}
+    data = load(recipe_of({"path": ai}, sure, labels=labels))
+    assert [pair.p_chosen for pair in data.train] == expected
+    if labels != "hard":
+        with pytest.raises(DataError, match=r"people.jsonl:1: no `p_chosen`.*certainty = 0.9"):
+            load(recipe_of(ai, by_people, labels=labels))
+
+
+@pytest.mark.parametrize("certainty", [0.5, 1.1, 0.0])
+def test_a_certainty_that_says_nothing_is_refused(certainty: float) -> None:
+    with pytest.raises(ValueError, match="certainty"):
+        recipe_of({"path": "p.jsonl", "certainty": certainty})
+
+
 def test_labels_that_are_all_ties_teach_nothing(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(1, 0.5), row(2, 0.5))
     with pytest.raises(DataError, match="all 2 labels are ties"):
