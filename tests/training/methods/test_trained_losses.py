@@ -124,16 +124,21 @@ FREE: dict[str, tuple[Any, dict[str, Any], Callable[..., float], float]] = {
 @pytest.mark.parametrize("name", FREE)
 def test_losses_without_reference(name: str, folder: Path) -> None:
     kind, settings, formula, nll_weight = FREE[name]
+    import torch
+
     trainer, batch = pair_trainer(kind, folder, **settings)
+    batch["weight"] = torch.tensor(WEIGHTS)
     logps = of_batch(trainer, batch, adapted=True)
     tokens = batch["completion_mask"][:, 1:].sum(1)
     sums, means = logps.sum(1), logps.sum(1) / tokens
     pairs = [
-        formula(p, sums[[i, i + 4]].tolist(), means[[i, i + 4]].tolist())
+        WEIGHTS[i] * formula(p, sums[[i, i + 4]].tolist(), means[[i, i + 4]].tolist())
         for i, p in enumerate(LABELS)
     ]
-    chosen_nll = -float(logps[:4].sum() / tokens[:4].sum())
-    expected = sum(pairs) / 4 + nll_weight * chosen_nll
+    better = [WEIGHTS[0] * sums[0], WEIGHTS[1] * sums[1], WEIGHTS[3] * sums[7]]  # 0.2: turned round
+    better.append(WEIGHTS[2] * (sums[2] + sums[6]) / 2)  # 0.5: half of either
+    length = tokens[0] + tokens[1] + (tokens[2] + tokens[6]) / 2 + tokens[7]
+    expected = sum(pairs) / 4 - nll_weight * float(sum(better) / length)
     assert loss_of(trainer, batch) == pytest.approx(expected, rel=2e-5)
 
 
