@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judges.errors import DataError
 from training.data.columns import as_dataset
-from training.data.preferences import Labels, PreferencePair, read_preferences
+from training.data.left_out import all_ties
+from training.data.preferences import EVEN, Labels, PreferencePair, read_preferences
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows
 from training.data.sources import DataSource
@@ -41,12 +41,8 @@ def load_pairs(
     data = select_rows(
         sources, lambda source: read_preferences(source, labels, clamp), recipe, _copies
     )
-    pairs = [*data.train, *data.held_out]
-    if labels != "hard" and all(pair.p_chosen == 0.5 for pair in pairs):
-        raise DataError(
-            f"{data.used[0].path}: all {len(pairs)} labels are ties (p_chosen 0.5), so there is "
-            "nothing to learn; look at the judge, or sample more varied completions"
-        )
+    if all(pair.p_chosen == EVEN for pair in data.train):
+        raise all_ties(data.used[0].path, len(data.train))
     return PairData(data.used, data.train, data.held_out, data.told)
 
 

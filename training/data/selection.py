@@ -12,6 +12,7 @@ from judges.errors import DataError
 from training.data.lengths import named
 from training.data.messages import Messages
 from training.data.mixing import is_held_out, leaked, mix, plain_text
+from training.data.reading import RowSet
 from training.data.recipe import DataRecipe
 from training.data.sources import DataSource
 from training.runs.recipe import DataUsed
@@ -30,23 +31,6 @@ class Row(Protocol):
 
 
 R = TypeVar("R", bound=Row)
-R_co = TypeVar("R_co", bound=Row, covariant=True)
-
-
-class RowSet(Protocol[R_co]):
-    """What a reader makes of one file."""
-
-    @property
-    def used(self) -> DataUsed:
-        """The file, as a manifest pins it."""
-
-    @property
-    def rows(self) -> Sequence[R_co]:
-        """Its rows."""
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """What was left out, by reason."""
 
 
 @dataclass
@@ -92,8 +76,7 @@ def select_rows(
     sets = [read(source) for source in sources]
     data: RowData[R] = RowData(tuple(one.used for one in sets))
     for one in sets:
-        if one.dropped:
-            data.told.append(f"{one.used.path}: left out while reading: {one.dropped}")
+        data.told += one.left_out.check(one.used.path, len(one.rows), recipe.max_dropped)
     rows = mix([one.rows for one in sets], [one.weight for one in sources], recipe.seed)
     rows = _without_leaks(rows, recipe, data)
     rows = _without_copies(rows, recipe, copies, data)
