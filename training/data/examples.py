@@ -19,8 +19,8 @@ from judges.errors import DataError
 from judges.records import Record
 from training.data.columns import as_dataset
 from training.data.messages import Messages, as_messages, short
-from training.data.pair_formats import parse_pairs, prompt_of
-from training.data.preferences import EVEN, probability
+from training.data.pair_formats import prompt_of
+from training.data.preferences import better_first
 from training.data.reading import RowSet, read_source
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows
@@ -100,10 +100,8 @@ def wanted_completions(
             "prompt and completion, or messages"
         )
     else:
-        for pair in parse_pairs(row, where, pairing, dropped):
-            p = probability(pair.p_chosen, where)
-            better = pair.rejected if p is not None and p < EVEN else pair.chosen
-            yield _example(pair.prompt, better, where)
+        for pair in better_first(row, where, pairing, dropped):
+            yield _example(pair.prompt, pair.chosen, where)
 
 
 def good_and_bad_completions(
@@ -117,14 +115,9 @@ def good_and_bad_completions(
         for found in wanted_completions(row, where, pairing, dropped):
             yield found.model_copy(update={"good": good})
         return
-    for pair in parse_pairs(row, where, pairing, dropped):
-        p = probability(pair.p_chosen, where)
-        if p == EVEN:
-            dropped["tie"] += 1
-            continue
-        chosen_is_better = p is None or p > EVEN
-        yield _example(pair.prompt, pair.chosen, where, chosen_is_better)
-        yield _example(pair.prompt, pair.rejected, where, not chosen_is_better)
+    for pair in better_first(row, where, pairing, dropped):
+        yield _example(pair.prompt, pair.chosen, where)
+        yield _example(pair.prompt, pair.rejected, where, good=False)
 
 
 def _is_revision(row: Mapping[str, Any]) -> bool:

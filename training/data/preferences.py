@@ -9,13 +9,13 @@ from typing import Any, Literal
 from judges.errors import DataError
 from judges.records import Record
 from training.data.messages import Messages, short
-from training.data.pair_formats import parse_pairs
+from training.data.pair_formats import RawPair, parse_pairs
 from training.data.reading import RowSet, read_source
 from training.data.sources import DataSource
 
 EVEN = 0.5
 Labels = Literal["soft", "hard", "clamped", "told"]
-"""As they are; chosen as certainly better; cut off; or as they are, and where nothing is told, 1."""
+"""As they are; the likelier side as certainly better; cut off; or as they are, and where nothing is told, 1."""
 
 
 class PreferencePair(Record):
@@ -35,6 +35,20 @@ class PreferencePair(Record):
     """How much its loss counts."""
 
 
+def better_first(
+    row: Mapping[str, Any], where: str, pairing: str, dropped: Counter[str]
+) -> Iterator[RawPair]:
+    """The pairs of a row, turned round where the label says so; ties are counted and left out."""
+    for pair in parse_pairs(row, where, pairing, dropped):
+        p = probability(pair.p_chosen, where)
+        if p == EVEN:
+            dropped["tie"] += 1
+        elif p is None or p > EVEN:
+            yield pair
+        else:
+            yield pair._replace(chosen=pair.rejected, rejected=pair.chosen, p_chosen=1 - p)
+
+
 def read_preferences(
     source: Path | DataSource, labels: Labels, clamp: tuple[float, float] = (0.4, 0.6)
 ) -> RowSet[PreferencePair]:
@@ -44,9 +58,10 @@ def read_preferences(
     Raises: DataError naming file and line for a row that cannot be trained on, or no row at all.
     """
     source = source if isinstance(source, DataSource) else DataSource(path=source)
+    pairs_of = better_first if labels == "hard" else parse_pairs
 
     def parse(row: Mapping[str, Any], where: str, lost: Counter[str]) -> Iterator[PreferencePair]:
-        for raw in parse_pairs(row, where, source.pairing, lost):
+        for raw in pairs_of(row, where, source.pairing, lost):
             yield PreferencePair.model_construct(
                 place=where,
                 prompt=raw.prompt,

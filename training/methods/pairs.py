@@ -38,7 +38,8 @@ class PairRecipe(DataRecipe):
     preferences: Sources
     """Preference rows: a file, a folder that holds train.jsonl, or a mix of several."""
     labels: Labels = "soft"
-    """Take `p_chosen` as the label of each pair; clamp it; or take chosen as certainly better."""
+    """Take `p_chosen` as the label of each pair; clamp it; or take the likelier side as certainly
+    better, without ties."""
     clamp: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (
         0.4,
         0.6,

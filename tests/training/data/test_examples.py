@@ -141,8 +141,12 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
+def pair(number: int) -> dict[str, Any]:
+    return {"prompt": f"q {number}", "chosen": f"A {number}.", "rejected": f"B {number}."}
+
+
 def test_kto_mixes_good_and_bad_and_needs_both(tmp_path: Path) -> None:
-    pairs = [{"prompt": f"q {n}", "chosen": f"A {n}.", "rejected": f"B {n}."} for n in range(32)]
+    pairs = [pair(n) for n in range(32)]
     recipe = KtoRecipe.model_validate(
         {"model": "m", "output": "o", "examples": write(tmp_path / "p.jsonl", *pairs)}
     )
@@ -153,6 +157,14 @@ def test_kto_mixes_good_and_bad_and_needs_both(tmp_path: Path) -> None:
     good = write(tmp_path / "g.jsonl", {"prompt": "q", "completion": "A.", "label": True})
     with pytest.raises(DataError, match="all 1 completions are good"):
         KtoRecipe.model_validate({"model": "m", "output": "o", "examples": good}).data()
+
+
+@pytest.mark.parametrize("kind", [KtoRecipe, SftRecipe])
+def test_pairs_that_are_all_ties_teach_nothing(tmp_path: Path, kind: Any) -> None:
+    ties = [{**pair(n), "p_chosen": 0.5} for n in range(3)]
+    file = write(tmp_path / "t.jsonl", *ties)
+    with pytest.raises(DataError, match="all 3 labels are ties"):
+        kind.model_validate({"model": "m", "output": "o", "examples": file}).data()
 
 
 def test_kto_refuses_batches_of_one() -> None:

@@ -157,11 +157,23 @@ def test_a_certainty_that_says_nothing_is_refused(certainty: float) -> None:
         recipe_of({"path": "p.jsonl", "certainty": certainty})
 
 
-def test_labels_that_are_all_ties_teach_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("labels", ["soft", "clamped", "hard"])
+def test_labels_that_are_all_ties_teach_nothing(tmp_path: Path, labels: str) -> None:
     file = write(tmp_path / "p.jsonl", row(1, 0.5), row(2, 0.5))
     with pytest.raises(DataError, match="all 2 labels are ties"):
-        load(recipe_of(file))
-    assert len(load(recipe_of(file, labels="hard")).train) == 2
+        load(recipe_of(file, labels=labels))
+    tie = {"prompt": "a", "completions": ["x", "y"], "preferred_index": None}
+    with pytest.raises(DataError, match="all 1 labels are ties"):
+        load(recipe_of(write(file, tie), labels=labels))
+
+
+def test_hard_labels_turn_doubtful_pairs_round_and_leave_ties_out(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(1, 0.9), row(2, 0.5), row(3, 0.2))
+    data = load(recipe_of(file, labels="hard", loss="trl"))
+    assert [pair.chosen[0]["content"] for pair in data.train] == ["yes 1", "no"]
+    assert data.train[1].rejected[0]["content"] == "yes 3"
+    assert [pair.p_chosen for pair in data.train] == [1.0, 1.0]
+    assert data.told == [f"{file}: left out while reading: tie 1 ({file}:2)"]
 
 
 def test_holding_everything_out_is_refused(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_folder_stands_for_its_train_file(tmp_path: Path) -> None:
     assert read_preferences(tmp_path, "soft").used.path == str(file)
 
 
-def test_hard_labels_need_no_probability_and_ignore_it(tmp_path: Path) -> None:
+def test_hard_labels_need_no_probability_and_take_it_as_certain(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(p_chosen=None), row(p_chosen=0.6))
     assert [pair.p_chosen for pair in read_preferences(file, "hard").rows] == [1.0, 1.0]
 
