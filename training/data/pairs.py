@@ -47,16 +47,28 @@ def load_pairs(
 
 
 def _copies(pairs: Sequence[PreferencePair]) -> tuple[list[int], list[int]]:
-    """Pairs that equal an earlier one, label and all; pairs that turn an earlier one round."""
-    seen: set[bytes] = set()
-    directions: set[bytes] = set()
+    """Pairs that repeat an earlier one, label and all; pairs that call the other side better."""
+    labels: set[bytes] = set()
+    sides: set[bytes] = set()
     again, against = [], []
     for number, pair in enumerate(pairs):
-        key = row_key(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen)
-        if key in seen:
+        texts, p = _unordered(pair)
+        label, side, other = texts + repr(p).encode(), texts + b"<", texts + b">"
+        if p > EVEN:
+            side, other = other, side
+        if label in labels:
             again.append(number)
-        elif row_key(pair.prompt, pair.rejected, pair.chosen) in directions:
+        elif p != EVEN and other in sides:
             against.append(number)
-        seen.add(key)
-        directions.add(row_key(pair.prompt, pair.chosen, pair.rejected))
+        labels.add(label)
+        if p != EVEN:
+            sides.add(side)
     return again, against
+
+
+def _unordered(pair: PreferencePair) -> tuple[bytes, float]:
+    """A key of the texts, and the label of the one that sorts first: (a, b, p) is (b, a, 1 - p)."""
+    one, other = row_key(pair.chosen), row_key(pair.rejected)
+    first, second = min(one, other), max(one, other)
+    p = pair.p_chosen if first == one else 1 - pair.p_chosen
+    return row_key(pair.prompt, first.hex(), second.hex()), round(p, 9)

@@ -3,14 +3,15 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from judges.policies import model_folder
 from judges.progress import say
 from training.data.lengths import Lengths, column_lengths
 from training.data.pairs import PairData, load_pairs
+from training.data.preferences import EVEN
 from training.data.recipe import DataRecipe
 from training.data.sources import Sources
 from training.guard.guard import Guard
@@ -48,6 +49,14 @@ class PairRecipe(DataRecipe):
 
     guard: GuardSettings | None = None
     """Looks for over-optimisation while training, by completions drawn for it; absent: none."""
+
+    @model_validator(mode="after")
+    def _check_clamp(self) -> Self:
+        if not self.clamp[0] < EVEN < self.clamp[1]:
+            raise ValueError(
+                f"clamp is {list(self.clamp)}; use one below 0.5 and one above, such as [0.4, 0.6]"
+            )
+        return self
 
     @abstractmethod
     def loss_settings(self) -> LossSettings | None:
