@@ -98,7 +98,8 @@ def train_pairs(
                 pair_lengths(
                     trainer.eval_dataset, len(data.train), len(data.held_out), recipe.max_length
                 ).tell_held_out(run.message)
-            run.watch(DisplacementWatch(run.message, _has_reference(recipe)).see)
+            earlier = run.folder.read_metrics()
+            run.watch(DisplacementWatch(run.message, _has_reference(recipe), earlier).see)
             with (
                 Background() as background,
                 closing(Guard(recipe.guard, recipe, run, background, None, ())) as guard,
