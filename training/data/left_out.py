@@ -1,4 +1,4 @@
-"""What a file loses while it is read: by reason, the first few rows of each named, faults bounded."""
+"""What a file loses while it is read: by reason, the first few rows named, faults bounded."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class LeftOut:
                 first.append(where)
 
     def check(self, file: str, kept: int, most: float) -> list[str]:
-        """What a person should know. Raises: DataError when more than a share `most` is at fault."""
+        """What a person should know. Raises: DataError for more faults than a share of `most`."""
         harmless = [reason for reason in self.counts if reason in NO_FAULT]
         faults = [reason for reason in self.counts if reason not in NO_FAULT]
         told = [f"{file}: left out while reading: {self._named(harmless)}"] if harmless else []

@@ -15,7 +15,7 @@ from training.data.sources import DataSource
 
 EVEN = 0.5
 Labels = Literal["soft", "hard", "clamped", "told"]
-"""As they are; the likelier side as certainly better; cut off; or as they are, and where nothing is told, 1."""
+"""As they are; the likelier side as certainly better; cut off; or as they are, 1 where none is."""
 
 
 class PreferencePair(Record):

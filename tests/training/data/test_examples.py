@@ -194,7 +194,7 @@ def test_rows_that_cannot_be_used_are_dropped_named_and_bounded(tmp_path: Path) 
         f"{file}: left out while reading: not accepted 1 ({file}:1)",
         f"{file}: 1 of 5 rows cannot be used, and are dropped: empty 1 ({file}:2)",
     ]
-    with pytest.raises(DataError, match="more than max_dropped = 0.1 allows"):
+    with pytest.raises(DataError, match=r"more than max_dropped = 0.1 allows"):
         SftRecipe.model_validate({**values, "max_dropped": 0.1}).data()
 
 

@@ -184,7 +184,7 @@ def test_prompts_that_nearly_stand_on_both_sides_of_the_split_are_told(tmp_path:
 def test_labels_of_people_are_mixed_with_soft_ones_by_a_certainty(
     tmp_path: Path, labels: str, expected: list[float]
 ) -> None:
-    people = [
+    people: list[dict[str, Any]] = [
         {"prompt": "Is tea hot?", "chosen": "Yes.", "rejected": "No."},
         {"prompt": "Is ice hot?", "chosen": "Yes.", "rejected": "No.", "p_chosen": 0.3},
     ]
