@@ -19,14 +19,12 @@ from judges.errors import DataError
 from judges.records import Record
 from training.data.columns import as_dataset
 from training.data.messages import Messages, as_messages, short
-from training.data.pair_formats import parse_pairs, prompt_of
-from training.data.preferences import digests_of, probability
+from training.data.pair_formats import prompt_of
+from training.data.preferences import better_first
+from training.data.reading import RowSet, read_source
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows
 from training.data.sources import DataSource
-from training.runs.recipe import DataUsed
-
-EVEN = 0.5
 
 
 class Example(Record):
@@ -40,17 +38,6 @@ class Example(Record):
     """What follows."""
     good: bool = True
     """Whether it is wanted."""
-
-
-class ExampleSet(Record):
-    """All completions of a file."""
-
-    used: DataUsed
-    """The file, as a manifest pins it."""
-    rows: tuple[Example, ...]
-    """Its completions, in order."""
-    dropped: dict[str, int]
-    """What was left out, by reason."""
 
 
 Parse = Callable[[Mapping[str, Any], str, str, Counter[str]], Iterator[Example]]
@@ -75,29 +62,23 @@ class ExampleData(RowData[Example]):
 
 def load_examples(sources: Sequence[DataSource], recipe: DataRecipe, parse: Parse) -> ExampleData:
     """The completions of all sources. Raises: DataError."""
-    data = select_rows(sources, lambda source: _read(source, parse), recipe, _copies)
-    return ExampleData(data.used, data.train, data.held_out, data.told)
+    weighted: list[str] = []
 
+    def read(source: DataSource) -> RowSet[Example]:
+        def parsed(row: Mapping[str, Any], where: str, lost: Counter[str]) -> Iterator[Example]:
+            if row.get("weight") not in (None, 1):
+                weighted.append(where)
+            return parse(row, where, source.pairing, lost)
 
-def _read(source: DataSource, parse: Parse) -> ExampleSet:
-    rows: list[Example] = []
-    dropped: Counter[str] = Counter()
-    digests: dict[str, dict[str, None]] = {}
-    for where, row in source.rows():
-        rows.extend(parse(row, where, source.pairing, dropped))
-        for name, value in digests_of(row, where).items():
-            digests.setdefault(name, {})[value] = None
-    if not rows:
-        raise DataError(
-            f"{source.file}: no row to learn from in it; make some with `charter revise --sft`"
+        return read_source(source, parsed, "make some with `charter revise --sft`")
+
+    data = select_rows(sources, read, recipe, _copies)
+    if weighted:
+        data.told.append(
+            f"{len(weighted)} rows have a `weight`, such as {weighted[0]}, which is left aside: "
+            f"{recipe.METHOD} counts all rows alike; weigh whole files of a mix"
         )
-    used = DataUsed(
-        path=str(source.file),
-        sha256=source.sha256(),
-        rows=len(rows),
-        digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
-    )
-    return ExampleSet.model_construct(used=used, rows=tuple(rows), dropped=dict(dropped))
+    return ExampleData(data.used, data.train, data.held_out, data.told)
 
 
 def wanted_completions(
@@ -105,7 +86,7 @@ def wanted_completions(
 ) -> Iterator[Example]:
     """The completions of a row to fine-tune on. Raises: DataError."""
     if _is_revision(row):
-        for found in _revisions(row, where):
+        for found in _revisions(row, where, dropped):
             yield _example(found["prompt"], found["completion"], where)
     elif "completion" in row:
         yield _example(_prompt(row, where), row["completion"], where)
@@ -119,10 +100,8 @@ def wanted_completions(
             "prompt and completion, or messages"
         )
     else:
-        for pair in parse_pairs(row, where, pairing, dropped):
-            p = probability(pair.p_chosen, where)
-            better = pair.rejected if p is not None and p < EVEN else pair.chosen
-            yield _example(pair.prompt, better, where)
+        for pair in better_first(row, where, pairing, dropped):
+            yield _example(pair.prompt, pair.chosen, where)
 
 
 def good_and_bad_completions(
@@ -133,17 +112,12 @@ def good_and_bad_completions(
         good = row.get("label", row.get("kto_tag"))
         if not isinstance(good, bool):
             raise DataError(f"{where}: label is {short(good)}; use true or false")
-        (found,) = wanted_completions(row, where, pairing, dropped)
-        yield found.model_copy(update={"good": good})
+        for found in wanted_completions(row, where, pairing, dropped):
+            yield found.model_copy(update={"good": good})
         return
-    for pair in parse_pairs(row, where, pairing, dropped):
-        p = probability(pair.p_chosen, where)
-        if p == EVEN:
-            dropped["tie"] += 1
-            continue
-        chosen_is_better = p is None or p > EVEN
-        yield _example(pair.prompt, pair.chosen, where, chosen_is_better)
-        yield _example(pair.prompt, pair.rejected, where, not chosen_is_better)
+    for pair in better_first(row, where, pairing, dropped):
+        yield _example(pair.prompt, pair.chosen, where)
+        yield _example(pair.prompt, pair.rejected, where, good=False)
 
 
 def _is_revision(row: Mapping[str, Any]) -> bool:
@@ -153,13 +127,17 @@ def _is_revision(row: Mapping[str, Any]) -> bool:
     )
 
 
-def _revisions(row: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+def _revisions(row: Mapping[str, Any], where: str, dropped: Counter[str]) -> list[dict[str, Any]]:
+    """The accepted revisions of a line; the others are counted."""
     try:
-        return list(sft_rows([row], "all"))
+        found = list(sft_rows([row], "all"))
+        made = sum(len(completion["rounds"]) for completion in row["completions"])
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{where}: no line of revisions ({error!r}); make it with `charter revise`"
         ) from None
+    dropped["not accepted"] += made - len(found)
+    return found
 
 
 def _prompt(row: Mapping[str, Any], where: str) -> Messages:

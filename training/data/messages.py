@@ -22,6 +22,14 @@ WAITING = "\n\nAssistant:"
 Messages = tuple[dict[str, str], ...]
 
 
+class UnusableRowError(DataError):
+    """One row that cannot be used, in a file that can: readers count it instead of stopping."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 def as_messages(value: Any, role: str, where: str) -> Messages:
     """A conversation, or text said by `role`. Raises: DataError that names place and column."""
     if isinstance(value, str):
@@ -104,8 +112,14 @@ def _message(message: Any, where: str) -> dict[str, str]:
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
         raise DataError(f"{where}: role is {role!r}; use {', '.join(ROLES)}")
-    if not isinstance(content, str) or not content.strip():
-        raise DataError(f"{where}: content is {short(content)}; use text that is not empty")
+    if message.get("tool_calls"):
+        raise UnusableRowError(
+            "tool calls", f"{where} holds `tool_calls`, which no method learns; write them as text"
+        )
+    if content is None or (isinstance(content, str) and not content.strip()):
+        raise UnusableRowError("empty", f"{where}: content is {content!r}; drop this row")
+    if not isinstance(content, str):
+        raise DataError(f"{where}: content is {short(content)}; use text")
     return {"role": role, "content": content}
 
 

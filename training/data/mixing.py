@@ -12,20 +12,24 @@ from training.data.messages import Messages
 T = TypeVar("T")
 
 
-def mix(parts: Sequence[Sequence[T]], weights: Sequence[float | None], seed: int) -> list[T]:
-    """One list of rows out of several sets: all of them, or as many as the weights allow.
+def shares(sizes: Sequence[int], weights: Sequence[float | None]) -> list[int]:
+    """How many rows of each set go into a mix: all of them, or as many as the weights allow.
 
-    With weights the mix is as large as can be without repeating a row; from each set its share is
-    drawn without replacement, in the set's own order. A set without a weight counts as weight 1.
+    With weights the mix is as large as can be without repeating a row. A set without a weight
+    counts as weight 1.
     """
     if all(weight is None for weight in weights):
-        return [row for part in parts for row in part]
-    shares = [1.0 if weight is None else weight for weight in weights]
-    whole = min(len(part) / share for part, share in zip(parts, shares, strict=True))
+        return list(sizes)
+    parts = [1.0 if weight is None else weight for weight in weights]
+    whole = min(size / part for size, part in zip(sizes, parts, strict=True))
+    return [min(size, round(whole * part)) for size, part in zip(sizes, parts, strict=True)]
+
+
+def mix(parts: Sequence[Sequence[T]], counts: Sequence[int], seed: int) -> list[T]:
+    """So many rows of each set, drawn without replacement, in the sets' own order."""
     generator = np.random.default_rng(seed)
     mixed: list[T] = []
-    for part, share in zip(parts, shares, strict=True):
-        count = min(len(part), round(whole * share))
+    for part, count in zip(parts, counts, strict=True):
         taken = np.sort(generator.permutation(len(part))[:count])
         mixed += [part[index] for index in taken.tolist()]
     return mixed

@@ -44,8 +44,18 @@ def parse_pairs(
 ) -> Iterator[RawPair]:
     """The pairs of a row, in any known format; what is left out is counted by reason.
 
-    Raises: DataError that says what, where and what to do.
+    Raises: DataError that says what, where and what to do; UnusableRowError for an empty turn.
     """
+    for pair in _formatted(row, where, pairing, dropped):
+        if pair.chosen == pair.rejected:
+            dropped["chosen equals rejected"] += 1
+        else:
+            yield pair
+
+
+def _formatted(
+    row: Mapping[str, Any], where: str, pairing: str, dropped: Counter[str]
+) -> Iterator[RawPair]:
     if "ranking" in row and "p" in row:
         yield from _ranking(row, where, pairing, dropped)
     elif "chosen" in row and "rejected" in row:
@@ -135,7 +145,7 @@ def _rated(
     for (better, high), (worse, low) in pairs:
         if high == low:
             dropped["tie"] += 1
-        elif better != worse:
+        else:
             chosen = as_messages(better, "assistant", where)
             yield RawPair(prompt, chosen, as_messages(worse, "assistant", where), None, None)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judges.errors import DataError
 from training.data.columns import as_dataset
-from training.data.preferences import Labels, PreferencePair, read_preferences
+from training.data.left_out import all_ties
+from training.data.preferences import EVEN, Labels, PreferencePair, read_preferences
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows
 from training.data.sources import DataSource
@@ -41,26 +41,34 @@ def load_pairs(
     data = select_rows(
         sources, lambda source: read_preferences(source, labels, clamp), recipe, _copies
     )
-    pairs = [*data.train, *data.held_out]
-    if labels != "hard" and all(pair.p_chosen == 0.5 for pair in pairs):
-        raise DataError(
-            f"{data.used[0].path}: all {len(pairs)} labels are ties (p_chosen 0.5), so there is "
-            "nothing to learn; look at the judge, or sample more varied completions"
-        )
+    if all(pair.p_chosen == EVEN for pair in data.train):
+        raise all_ties(data.used[0].path, len(data.train))
     return PairData(data.used, data.train, data.held_out, data.told)
 
 
 def _copies(pairs: Sequence[PreferencePair]) -> tuple[list[int], list[int]]:
-    """Pairs that equal an earlier one, label and all; pairs that turn an earlier one round."""
-    seen: set[bytes] = set()
-    directions: set[bytes] = set()
+    """Pairs that repeat an earlier one, label and all; pairs that call the other side better."""
+    labels: set[bytes] = set()
+    sides: set[bytes] = set()
     again, against = [], []
     for number, pair in enumerate(pairs):
-        key = row_key(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen)
-        if key in seen:
+        texts, p = _unordered(pair)
+        label, side, other = texts + repr(p).encode(), texts + b"<", texts + b">"
+        if p > EVEN:
+            side, other = other, side
+        if label in labels:
             again.append(number)
-        elif row_key(pair.prompt, pair.rejected, pair.chosen) in directions:
+        elif p != EVEN and other in sides:
             against.append(number)
-        seen.add(key)
-        directions.add(row_key(pair.prompt, pair.chosen, pair.rejected))
+        labels.add(label)
+        if p != EVEN:
+            sides.add(side)
     return again, against
+
+
+def _unordered(pair: PreferencePair) -> tuple[bytes, float]:
+    """A key of the texts, and the label of the one that sorts first: (a, b, p) is (b, a, 1 - p)."""
+    one, other = row_key(pair.chosen), row_key(pair.rejected)
+    first, second = min(one, other), max(one, other)
+    p = pair.p_chosen if first == one else 1 - pair.p_chosen
+    return row_key(pair.prompt, first.hex(), second.hex()), round(p, 9)

@@ -21,6 +21,7 @@ class DataRecipe(RunRecipe):
     """Drop rows that repeat an earlier one; count those that contradict one, or nearly have a
     prompt that is held out."""
     max_dropped: Share = 0.05
-    """Largest share of rows that may be dropped as too long or leaked; repeats do not count."""
+    """Largest share of rows that may be dropped: of each file as empty or otherwise unusable, of
+    the mix as too long or leaked. Ties and repeats do not count."""
     max_cut: Share = 0.1
     """Largest share of rows that may be cut off at max_length."""

@@ -11,7 +11,8 @@ from judges.audit.pairs import read_prompts
 from judges.errors import DataError
 from training.data.lengths import named
 from training.data.messages import Messages
-from training.data.mixing import is_held_out, leaked, mix, plain_text
+from training.data.mixing import is_held_out, leaked, mix, plain_text, shares
+from training.data.reading import RowSet
 from training.data.recipe import DataRecipe
 from training.data.sources import DataSource
 from training.runs.recipe import DataUsed
@@ -30,23 +31,6 @@ class Row(Protocol):
 
 
 R = TypeVar("R", bound=Row)
-R_co = TypeVar("R_co", bound=Row, covariant=True)
-
-
-class RowSet(Protocol[R_co]):
-    """What a reader makes of one file."""
-
-    @property
-    def used(self) -> DataUsed:
-        """The file, as a manifest pins it."""
-
-    @property
-    def rows(self) -> Sequence[R_co]:
-        """Its rows."""
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """What was left out, by reason."""
 
 
 @dataclass
@@ -92,9 +76,8 @@ def select_rows(
     sets = [read(source) for source in sources]
     data: RowData[R] = RowData(tuple(one.used for one in sets))
     for one in sets:
-        if one.dropped:
-            data.told.append(f"{one.used.path}: left out while reading: {one.dropped}")
-    rows = mix([one.rows for one in sets], [one.weight for one in sources], recipe.seed)
+        data.told += one.left_out.check(one.used.path, len(one.rows), recipe.max_dropped)
+    rows = _mixed(sets, sources, recipe, data)
     rows = _without_leaks(rows, recipe, data)
     rows = _without_copies(rows, recipe, copies, data)
     for row in rows:
@@ -107,6 +90,24 @@ def select_rows(
     if recipe.check_copies:
         _tell_near_prompts(data)
     return data
+
+
+def _mixed(
+    sets: Sequence[RowSet[R]], sources: Sequence[DataSource], recipe: DataRecipe, data: RowData[R]
+) -> list[R]:
+    """The rows that the weights leave. Raises: DataError for a set of which none is left."""
+    sizes, weights = [len(one.rows) for one in sets], [source.weight for source in sources]
+    counts = shares(sizes, weights)
+    least = min(range(len(sets)), key=lambda k: sizes[k] / (weights[k] or 1.0))
+    for one, size, count in zip(sets, sizes, counts, strict=True):
+        if count == size:
+            continue
+        told = f"{one.used.path}: {size - count} of {size} rows are left out of the mix"
+        limit = f"{sets[least].used.path} has {sizes[least]} rows for its weight"
+        if not count:
+            raise DataError(f"{told}, so none is left: {limit}; set the weights closer together")
+        data.told.append(f"{told}, which keeps the weights: {limit}")
+    return mix([one.rows for one in sets], counts, recipe.seed)
 
 
 def _tell_near_prompts(data: RowData[R]) -> None:

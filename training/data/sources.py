@@ -26,6 +26,8 @@ class DataSource(Record):
     """Its share of the mix, against the other weights; absent everywhere: all rows of all files."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Your names of columns: {prompt = "question", chosen = "response_j"}."""
+    certainty: Annotated[float, Field(gt=0.5, le=1)] | None = None
+    """`p_chosen` of rows that have none, such as pairs labelled by people among soft labels."""
     pairing: Literal["all", "best-worst"] = "all"
     """Which pairs of a ranking, or of rated completions, are taken."""
 

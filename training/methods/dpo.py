@@ -23,7 +23,7 @@ class DpoRecipe(PairRecipe):
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Share of labels taken to be wrong: cDPO with sigmoid, the unbiased loss with robust."""
     nll_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the chosen side's negative log-likelihood, which keeps it likely (2404.19733)."""
+    """Weight of the better side's negative log-likelihood, which keeps it likely (2404.19733)."""
 
     def loss_settings(self) -> LossSettings | None:
         """The loss to train; None for TRL's own."""

@@ -26,7 +26,7 @@ class LossSettings(Record):
     pair_weight: float = 1.0
     """Weight of the pair's loss: ORPO's λ."""
     nll_weight: float = 0.0
-    """Weight of the chosen side's negative log-likelihood a token, beside the pair's loss."""
+    """Weight of the better side's negative log-likelihood a token, beside the pair's loss."""
 
     @property
     def needs_reference(self) -> bool:

@@ -56,6 +56,21 @@ def pair_losses(logps: PairLogProbs, p_B: Tensor, settings: LossSettings) -> Ten
     return p_B * _shape(gap_B, settings) + (1 - p_B) * _shape(-gap_B, settings)
 
 
+def likelihood_loss(sum_2B: Tensor, tokens_2B: Tensor, p_B: Tensor, weight_B: Tensor) -> Tensor:
+    """Negative log-likelihood a token of the side of each pair that its label calls better.
+
+    Sums over completions and their tokens, all chosen ones first; of a tie, half of either side.
+    Not p of one side and 1-p of the other, as in the pair's loss: the term is there to keep the
+    better answer likely, and would teach the worse one as well.
+    """
+    side_B = (torch.sign(p_B - 0.5) + 1) / 2
+    better_B, tokens_B = (
+        side_B * chosen_B + (1 - side_B) * rejected_B
+        for chosen_B, rejected_B in (sum_2B.chunk(2), tokens_2B.chunk(2))
+    )
+    return -(weight_B * better_B).sum() / tokens_B.sum()
+
+
 def gaps(logps: PairLogProbs, settings: LossSettings) -> Tensor:
     """How much better the policy holds chosen than rejected. Shapes: [B]."""
     chosen_B, rejected_B = scores(logps, settings)

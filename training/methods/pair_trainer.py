@@ -16,7 +16,7 @@ from torch import Tensor
 from trl import DPOTrainer
 
 from training.methods.loss_settings import LossSettings
-from training.methods.pair_losses import PairLogProbs, pair_losses, scores
+from training.methods.pair_losses import PairLogProbs, likelihood_loss, pair_losses, scores
 from training.runs.watched_trainer import WatchedTrainer, without
 
 LABELS = ("p_chosen", "weight")
@@ -69,10 +69,13 @@ class PairTrainer(WatchedTrainer, DPOTrainer):
             return seen[-1]
 
         answer = super()._loss(watched, batch, return_outputs)
-        logps, nll = self._log_probabilities(seen[0], batch)
-        losses_B = inputs["weight"] * pair_losses(logps, inputs["p_chosen"], self.loss)
-        loss = self.loss.pair_weight * losses_B.mean()
+        logps_BT, mask_BT = _completion_tokens(seen[0], batch)
+        logps = self._sums(logps_BT, mask_BT, batch)
+        p_B, weight_B = (inputs[name] for name in LABELS)
+        loss = self.loss.pair_weight * (weight_B * pair_losses(logps, p_B, self.loss)).mean()
         if self.loss.nll_weight:
+            sum_B, tokens_B = (logps_BT * mask_BT).sum(dim=1), mask_BT.sum(dim=1)
+            nll = likelihood_loss(sum_B, tokens_B, p_B, weight_B)
             loss = loss + self.loss.nll_weight * nll
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * seen[0].aux_loss
@@ -89,18 +92,13 @@ class PairTrainer(WatchedTrainer, DPOTrainer):
                 self.ref_model or self.model, batch
             )
 
-    def _log_probabilities(self, output: Any, batch: dict[str, Any]) -> tuple[PairLogProbs, Tensor]:
-        """Sums over completions, and the mean negative log-likelihood of a chosen token."""
-        mask_BT = batch["completion_mask"][:, 1:]
-        logps_BT = output.log_probs[:, -mask_BT.shape[1] :]
-        tokens_B = mask_BT.sum(dim=1)
+    def _sums(self, logps_BT: Tensor, mask_BT: Tensor, batch: dict[str, Any]) -> PairLogProbs:
+        """Sums over completions, beside the reference's."""
         chosen_B, rejected_B = (logps_BT * self._token_weights(mask_BT)).sum(dim=1).chunk(2)
-        chosen_mask_BT, chosen_BT = mask_BT.chunk(2)[0].bool(), logps_BT.chunk(2)[0]
-        logps = PairLogProbs(
+        return PairLogProbs(
             chosen_B, rejected_B, batch["ref_chosen_logps"], batch["ref_rejected_logps"],
-            *tokens_B.chunk(2),
+            *mask_BT.sum(dim=1).chunk(2),
         )  # fmt: skip
-        return logps, -chosen_BT[chosen_mask_BT].mean()
 
     def _token_weights(self, mask_BT: Tensor) -> Tensor:
         """1, or TRL's `ld_alpha` past the shorter completion's length (LD-DPO, 2409.06411)."""
@@ -131,6 +129,12 @@ class PairTrainer(WatchedTrainer, DPOTrainer):
 
     def _over_processes(self, value: Tensor) -> float:
         return float(self.accelerator.gather(value).mean())
+
+
+def _completion_tokens(output: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Log-probability of each token, and 1 where it is a completion's. Shapes: [2B, T] each."""
+    mask_BT = batch["completion_mask"][:, 1:]
+    return output.log_probs[:, -mask_BT.shape[1] :], mask_BT
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from judges.policies import model_folder
 from judges.progress import say
 from training.data.lengths import Lengths, column_lengths
 from training.data.pairs import PairData, load_pairs
+from training.data.preferences import EVEN
 from training.data.recipe import DataRecipe
 from training.data.sources import Sources
 from training.guard.guard import train_guarded
@@ -36,7 +37,8 @@ class PairRecipe(DataRecipe):
     preferences: Sources
     """Preference rows: a file, a folder that holds train.jsonl, or a mix of several."""
     labels: Labels = "soft"
-    """Take `p_chosen` as the label of each pair; clamp it; or take chosen as certainly better."""
+    """Take `p_chosen` as the label of each pair; clamp it; or take the likelier side as certainly
+    better, without ties."""
     clamp: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (
         0.4,
         0.6,
@@ -45,6 +47,14 @@ class PairRecipe(DataRecipe):
 
     guard: GuardSettings | None = None
     """Looks for over-optimisation while training, by completions drawn for it; absent: none."""
+
+    @model_validator(mode="after")
+    def _check_clamp(self) -> Self:
+        if not self.clamp[0] < EVEN < self.clamp[1]:
+            raise ValueError(
+                f"clamp is {list(self.clamp)}; use one below 0.5 and one above, such as [0.4, 0.6]"
+            )
+        return self
 
     @abstractmethod
     def loss_settings(self) -> LossSettings | None:
@@ -86,7 +96,8 @@ def train_pairs(
                 pair_lengths(
                     trainer.eval_dataset, len(data.train), len(data.held_out), recipe.max_length
                 ).tell_held_out(run.message)
-            run.watch(DisplacementWatch(run.message, _has_reference(recipe)).see)
+            earlier = run.folder.read_metrics()
+            run.watch(DisplacementWatch(run.message, _has_reference(recipe), earlier).see)
             train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())

@@ -37,7 +37,7 @@ class CpoRecipe(ReferenceFreeRecipe):
     beta: Annotated[float, Field(gt=0)] = 0.1
     """Scale of the difference of log-probabilities."""
     nll_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the chosen side's negative log-likelihood; part of the published loss."""
+    """Weight of the better side's negative log-likelihood; part of the published loss."""
 
     def loss_settings(self) -> LossSettings:
         """CPO's loss."""
@@ -54,7 +54,7 @@ class SimpoRecipe(ReferenceFreeRecipe):
     gamma: Annotated[float, Field(ge=0)] = 1.0
     """Target margin, on the scale of the gap; the paper's best are 0.1 to 0.8 times beta."""
     nll_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the chosen side's negative log-likelihood: CPO-SimPO."""
+    """Weight of the better side's negative log-likelihood: CPO-SimPO."""
 
     def loss_settings(self) -> LossSettings:
         """SimPO's loss."""
@@ -83,7 +83,7 @@ class AlphaPoRecipe(SimpoRecipe):
 
 
 class OrpoRecipe(ReferenceFreeRecipe):
-    """ORPO: the chosen side's likelihood, and the odds ratio of the two (arXiv:2403.07691).
+    """ORPO: the better side's likelihood, and the odds ratio of the two (arXiv:2403.07691).
 
     The likelihood is of the completion alone; TRL's own trainer counts the prompt as well.
     """
@@ -93,7 +93,7 @@ class OrpoRecipe(ReferenceFreeRecipe):
     odds_weight: Annotated[float, Field(gt=0)] = 0.1
     """The paper's λ: weight of the odds ratio's loss."""
     nll_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the chosen side's negative log-likelihood."""
+    """Weight of the better side's negative log-likelihood."""
 
     def loss_settings(self) -> LossSettings:
         """ORPO's loss."""

@@ -1,7 +1,7 @@
 """The recipe of a reward model, and the examples it names."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -16,7 +16,8 @@ from judges.rewards.description import Head
 from judges.rewards.score import scope_words, words_of
 from training.data.messages import Messages
 from training.data.pairs import PairData, load_pairs
-from training.data.preferences import PreferencePair, digests_of
+from training.data.preferences import PreferencePair
+from training.data.reading import RowSet, read_source
 from training.data.recipe import DataRecipe
 from training.data.selection import row_key, select_rows
 from training.data.sources import DataSource, Sources
@@ -169,40 +170,21 @@ class _RankedRow:
     ranked: RankedPrompt
 
 
-@dataclass(frozen=True)
-class _RankedRows:
-    """The ranking lines of one file."""
-
-    used: DataUsed
-    rows: list[_RankedRow]
-    dropped: dict[str, int]
-
-
 def _read_rankings(
     source: DataSource, recipe: RewardRecipe, constitution: Constitution | None
-) -> _RankedRows:
+) -> RowSet[_RankedRow]:
     names = None
     if recipe.heads == "principles" and constitution is not None:
         names = [principle.id for principle in constitution.principles]
-    digests: dict[str, set[str]] = {}
-    rows: list[_RankedRow] = []
-    dropped: Counter[str] = Counter()
-    for where, line in source.rows():
+
+    def parse(line: Mapping[str, Any], where: str, lost: Counter[str]) -> Iterator[_RankedRow]:
         _check_line(line, constitution, where)
-        for name, value in digests_of(line, where).items():
-            digests.setdefault(name, set()).add(value)
-        for ranked in (found := from_rankings([(where, line)], names)):
-            rows.append(_RankedRow(where, tuple(line["prompt"]), ranked))
-        dropped["unscored rankings"] += not found
-    if not rows:
-        raise DataError(f"{source.file}: no scored ranking in it; make some with `charter rank`")
-    used = DataUsed(
-        path=str(source.file),
-        sha256=source.sha256(),
-        rows=len(rows),
-        digests={name: tuple(sorted(values)) for name, values in sorted(digests.items())},
-    )
-    return _RankedRows(used, rows, dict(+dropped))
+        found = from_rankings([(where, line)], names)
+        lost["unscored rankings"] += not found
+        for ranked in found:
+            yield _RankedRow(where, tuple(line["prompt"]), ranked)
+
+    return read_source(source, parse, "make some with `charter rank`")
 
 
 def _check_line(line: Mapping[str, Any], constitution: Constitution | None, where: str) -> None:

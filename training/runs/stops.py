@@ -21,7 +21,9 @@ DISK_FULL_WORDS = re.compile(
     r"no space left|disk quota|file too large|os error (28|122|27)\b|PytorchStreamWriter failed",
     re.IGNORECASE,
 )
-MEMORY_WORDS = re.compile(r"out of memory|can't allocate memory|bad_?alloc", re.IGNORECASE)
+MEMORY_WORDS = re.compile(
+    r"out of memory|can't allocate memory|bad_?alloc|STATUS_ALLOC_FAILED", re.IGNORECASE
+)
 
 
 @contextmanager

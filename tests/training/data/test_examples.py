@@ -124,13 +124,29 @@ def test_a_label_that_is_no_truth_value_is_refused() -> None:
         list(good_and_bad_completions(row, "f:1", "all", Counter()))
 
 
+def test_every_accepted_round_of_a_labelled_revision_is_good_or_bad() -> None:
+    dropped: Counter[str] = Counter()
+    row = {**REVISION, "label": True}
+    found = list(good_and_bad_completions(row, "f:1", "all", dropped))
+    assert [one.completion[0]["content"] for one in found] == ["A drink of leaves.", "A drink."]
+    assert all(one.good for one in found)
+    assert dropped == {"not accepted": 1}
+    none = {**row, "completions": [{"rounds": ROUNDS[1:2]}]}
+    assert list(good_and_bad_completions(none, "f:1", "all", dropped)) == []
+    assert dropped == {"not accepted": 2}
+
+
 def write(path: Path, *rows: dict[str, Any]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
+def pair(number: int) -> dict[str, Any]:
+    return {"prompt": f"q {number}", "chosen": f"A {number}.", "rejected": f"B {number}."}
+
+
 def test_kto_mixes_good_and_bad_and_needs_both(tmp_path: Path) -> None:
-    pairs = [{"prompt": f"q {n}", "chosen": f"A {n}.", "rejected": f"B {n}."} for n in range(32)]
+    pairs = [pair(n) for n in range(32)]
     recipe = KtoRecipe.model_validate(
         {"model": "m", "output": "o", "examples": write(tmp_path / "p.jsonl", *pairs)}
     )
@@ -143,10 +159,43 @@ def test_kto_mixes_good_and_bad_and_needs_both(tmp_path: Path) -> None:
         KtoRecipe.model_validate({"model": "m", "output": "o", "examples": good}).data()
 
 
+@pytest.mark.parametrize("kind", [KtoRecipe, SftRecipe])
+def test_pairs_that_are_all_ties_teach_nothing(tmp_path: Path, kind: Any) -> None:
+    ties = [{**pair(n), "p_chosen": 0.5} for n in range(3)]
+    file = write(tmp_path / "t.jsonl", *ties)
+    with pytest.raises(DataError, match="all 3 labels are ties"):
+        kind.model_validate({"model": "m", "output": "o", "examples": file}).data()
+
+
 def test_kto_refuses_batches_of_one() -> None:
     values = {"model": "m", "output": "o", "examples": "p"}
     with pytest.raises(ValueError, match="estimates the KL divergence within a batch"):
         KtoRecipe.model_validate({**values, "trainer": {"per_device_train_batch_size": 1}})
+
+
+@pytest.mark.parametrize("kind", [KtoRecipe, SftRecipe])
+def test_weights_of_rows_are_told_to_be_left_aside(tmp_path: Path, kind: Any) -> None:
+    rows = [
+        {"prompt": f"q {n}", "completion": "A.", "label": n > 0, "weight": 1 + n} for n in range(3)
+    ]
+    file = write(tmp_path / "w.jsonl", *rows)
+    recipe = kind.model_validate({"model": "m", "output": "o", "examples": file})
+    (told,) = recipe.data().told
+    assert told.startswith(f"2 rows have a `weight`, such as {file}:2, which is left aside")
+
+
+def test_rows_that_cannot_be_used_are_dropped_named_and_bounded(tmp_path: Path) -> None:
+    empty = {"prompt": "q", "completion": " "}
+    file = write(tmp_path / "s.jsonl", REVISION, empty, {"prompt": "q", "completion": "A."})
+    values = {"model": "m", "output": "o", "examples": file}
+    data = SftRecipe.model_validate({**values, "max_dropped": 0.2}).data()
+    assert len(data.train) == 3
+    assert data.told == [
+        f"{file}: left out while reading: not accepted 1 ({file}:1)",
+        f"{file}: 1 of 5 rows cannot be used, and are dropped: empty 1 ({file}:2)",
+    ]
+    with pytest.raises(DataError, match=r"more than max_dropped = 0.1 allows"):
+        SftRecipe.model_validate({**values, "max_dropped": 0.1}).data()
 
 
 def test_sft_leaves_the_loss_alone() -> None:

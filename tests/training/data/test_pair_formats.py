@@ -179,8 +179,8 @@ def test_columns_may_have_other_names_and_files_other_kinds(tmp_path: Path) -> N
     for name in ("a.json", "a.jsonl", "a.parquet"):
         source = DataSource(path=tmp_path / name, columns=names)
         found = read_preferences(source, "hard")
-        assert found.pairs[0].prompt == PROMPT
-        assert found.pairs[0].place == f"{tmp_path / name}:1"
+        assert found.rows[0].prompt == PROMPT
+        assert found.rows[0].place == f"{tmp_path / name}:1"
     with pytest.raises(DataError, match="no column 'answer', which `columns` calls 'chosen'"):
         read_preferences(source.model_copy(update={"columns": {"chosen": "answer"}}), "hard")
 
@@ -188,4 +188,8 @@ def test_columns_may_have_other_names_and_files_other_kinds(tmp_path: Path) -> N
 def test_clamped_labels_keep_their_side() -> None:
     from training.data.preferences import _label
 
-    assert [_label(p, "clamped", (0.4, 0.6), "f:1") for p in (0.99, 0.5, 0.1)] == [0.6, 0.5, 0.4]
+    assert [_label(p, "clamped", (0.4, 0.6), None, "f:1") for p in (0.99, 0.5, 0.1)] == [
+        0.6,
+        0.5,
+        0.4,
+    ]

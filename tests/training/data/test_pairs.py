@@ -9,7 +9,7 @@ import pytest
 
 from judges.errors import DataError
 from training.data.columns import as_dataset
-from training.data.mixing import is_held_out, mix
+from training.data.mixing import is_held_out, mix, shares
 from training.data.pairs import load_pairs
 from training.methods.dpo import DpoRecipe
 
@@ -50,6 +50,7 @@ def test_without_weights_all_rows_of_all_files_are_taken(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("sizes", "weights", "expected"),
     [
+        pytest.param([3, 2], [None, None], [3, 2], id="no weights: all"),
         pytest.param([100, 100], [1, 1], [100, 100], id="even"),
         pytest.param([100, 100], [3, 1], [100, 33], id="three to one"),
         pytest.param([10, 1000], [1, 1], [10, 10], id="the smaller set limits the larger"),
@@ -60,10 +61,28 @@ def test_weights_are_shares_of_the_largest_mix_that_repeats_nothing(
     sizes: list[int], weights: list[float | None], expected: list[int]
 ) -> None:
     parts = [[(part, index) for index in range(size)] for part, size in enumerate(sizes)]
-    mixed = mix(parts, weights, seed=0)
+    counts = shares(sizes, weights)
+    mixed = mix(parts, counts, seed=0)
     assert [sum(part == which for part, _ in mixed) for which in (0, 1)] == expected
     assert len(set(mixed)) == len(mixed)
-    assert mixed == sorted(mixed) == mix(parts, weights, seed=0)
+    assert mixed == sorted(mixed) == mix(parts, counts, seed=0)
+
+
+def test_what_weights_leave_out_is_told_and_no_set_is_lost_whole(tmp_path: Path) -> None:
+    few = write(tmp_path / "few.jsonl", *(row(n) for n in range(10)))
+    many = write(tmp_path / "many.jsonl", *(row(n) for n in range(100, 150)))
+
+    def mixed(weight: float) -> DpoRecipe:
+        return recipe_of({"path": few, "weight": weight}, {"path": many, "weight": 1})
+
+    data = load(mixed(0.5))
+    assert len(data.train) == 30
+    assert data.told == [
+        f"{many}: 30 of 50 rows are left out of the mix, which keeps the weights: {few} has 10 "
+        "rows for its weight"
+    ]
+    with pytest.raises(DataError, match=r"many.jsonl: 50 of 50 rows .* so none is left: .*few"):
+        load(mixed(100))
 
 
 def test_all_rows_of_a_prompt_are_on_one_side_and_more_data_moves_none(tmp_path: Path) -> None:
@@ -92,6 +111,34 @@ def test_copies_are_dropped_and_contradictions_told(tmp_path: Path) -> None:
         f"1 of 5 rows repeat an earlier row, and are dropped: {file}:3",
     ]
     assert len(load(recipe_of(file, check_copies=False)).train) == 5
+
+
+@pytest.mark.parametrize(
+    ("label", "turned_label", "told"),
+    [
+        pytest.param(0.8, 0.2, "repeat an earlier row", id="turned round with its label"),
+        pytest.param(0.8, 0.4, None, id="the same side, less sure"),
+        pytest.param(0.8, 0.7, "say the opposite", id="turned round alone"),
+        pytest.param(0.8, 0.5, None, id="a tie says no opposite"),
+    ],
+)
+def test_sides_and_label_are_compared_together(
+    tmp_path: Path, label: float, turned_label: float, told: str | None
+) -> None:
+    turned = row(1, turned_label, chosen="no", rejected="yes 1")
+    data = load(recipe_of(write(tmp_path / "p.jsonl", row(1, label), turned)))
+    assert [told in text for text in data.told] == ([True] if told else [])
+
+
+def test_a_doubtful_label_is_the_opposite_of_a_sure_one(tmp_path: Path) -> None:
+    (told,) = load(recipe_of(write(tmp_path / "p.jsonl", row(1, 0.8), row(1, 0.2)))).told
+    assert "1 of 2 rows say the opposite" in told
+
+
+@pytest.mark.parametrize("clamp", [[0.6, 0.4], [0.5, 0.6], [0.6, 0.9]])
+def test_a_clamp_that_would_turn_labels_round_is_refused(clamp: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"clamp is .*; use one below 0.5 and one above"):
+        recipe_of("p.jsonl", labels="clamped", clamp=clamp)
 
 
 def test_prompts_of_an_evaluation_are_kept_away(tmp_path: Path) -> None:
@@ -126,11 +173,54 @@ def test_prompts_that_nearly_stand_on_both_sides_of_the_split_are_told(tmp_path:
     assert f"p.jsonl:{31 + sides.index(False)}" in told
 
 
-def test_labels_that_are_all_ties_teach_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        pytest.param("soft", [0.7, 0.9, 0.3], id="soft"),
+        pytest.param("clamped", [0.6, 0.6, 0.4], id="clamped"),
+        pytest.param("hard", [1.0, 1.0, 1.0], id="hard"),
+    ],
+)
+def test_labels_of_people_are_mixed_with_soft_ones_by_a_certainty(
+    tmp_path: Path, labels: str, expected: list[float]
+) -> None:
+    people: list[dict[str, Any]] = [
+        {"prompt": "Is tea hot?", "chosen": "Yes.", "rejected": "No."},
+        {"prompt": "Is ice hot?", "chosen": "Yes.", "rejected": "No.", "p_chosen": 0.3},
+    ]
+    ai = write(tmp_path / "ai.jsonl", row(1, 0.7))
+    by_people = write(tmp_path / "people.jsonl", *people)
+    sure = {"path": by_people, "certainty": 0.9}
+    data = load(recipe_of({"path": ai}, sure, labels=labels))
+    assert [pair.p_chosen for pair in data.train] == expected
+    if labels != "hard":
+        with pytest.raises(DataError, match=r"people.jsonl:1: no `p_chosen`.*certainty = 0.9"):
+            load(recipe_of(ai, by_people, labels=labels))
+
+
+@pytest.mark.parametrize("certainty", [0.5, 1.1, 0.0])
+def test_a_certainty_that_says_nothing_is_refused(certainty: float) -> None:
+    with pytest.raises(ValueError, match="certainty"):
+        recipe_of({"path": "p.jsonl", "certainty": certainty})
+
+
+@pytest.mark.parametrize("labels", ["soft", "clamped", "hard"])
+def test_labels_that_are_all_ties_teach_nothing(tmp_path: Path, labels: str) -> None:
     file = write(tmp_path / "p.jsonl", row(1, 0.5), row(2, 0.5))
     with pytest.raises(DataError, match="all 2 labels are ties"):
-        load(recipe_of(file))
-    assert len(load(recipe_of(file, labels="hard")).train) == 2
+        load(recipe_of(file, labels=labels))
+    tie = {"prompt": "a", "completions": ["x", "y"], "preferred_index": None}
+    with pytest.raises(DataError, match="all 1 labels are ties"):
+        load(recipe_of(write(file, tie), labels=labels))
+
+
+def test_hard_labels_turn_doubtful_pairs_round_and_leave_ties_out(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(1, 0.9), row(2, 0.5), row(3, 0.2))
+    data = load(recipe_of(file, labels="hard", loss="trl"))
+    assert [pair.chosen[0]["content"] for pair in data.train] == ["yes 1", "no"]
+    assert data.train[1].rejected[0]["content"] == "yes 3"
+    assert [pair.p_chosen for pair in data.train] == [1.0, 1.0]
+    assert data.told == [f"{file}: left out while reading: tie 1 ({file}:2)"]
 
 
 def test_holding_everything_out_is_refused(tmp_path: Path) -> None:

@@ -35,11 +35,11 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
 def test_rows_keep_their_line_label_and_digests(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(), row(p_chosen=1, digests={"constitution": "d" * 64}))
     found = read_preferences(file, "soft")
-    assert [pair.p_chosen for pair in found.pairs] == [0.8, 1.0]
-    assert found.pairs[0].chosen == ({"role": "assistant", "content": "A drink."},)
+    assert [pair.p_chosen for pair in found.rows] == [0.8, 1.0]
+    assert found.rows[0].chosen == ({"role": "assistant", "content": "A drink."},)
     assert found.used.digests == {"constitution": ("c" * 64, "d" * 64), "judge": ("j" * 64,)}
     assert found.used.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert found.places([1, 0]) == f"{file}:2, {file}:1"
+    assert [pair.place for pair in found.rows] == [f"{file}:1", f"{file}:2"]
 
 
 def test_folder_stands_for_its_train_file(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_folder_stands_for_its_train_file(tmp_path: Path) -> None:
     assert read_preferences(tmp_path, "soft").used.path == str(file)
 
 
-def test_hard_labels_need_no_probability_and_ignore_it(tmp_path: Path) -> None:
+def test_hard_labels_need_no_probability_and_take_it_as_certain(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(p_chosen=None), row(p_chosen=0.6))
-    assert [pair.p_chosen for pair in read_preferences(file, "hard").pairs] == [1.0, 1.0]
+    assert [pair.p_chosen for pair in read_preferences(file, "hard").rows] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,10 @@ def test_hard_labels_need_no_probability_and_ignore_it(tmp_path: Path) -> None:
         pytest.param(row(rejected=["No."]), "use {role, content} objects", id="a bare string"),
         pytest.param(row(prompt=[{"role": "usr", "content": "a"}]), "role is 'usr'", id="role"),
         pytest.param(
-            row(chosen=[{"role": "assistant", "content": " "}]), "content is ' '", id="empty text"
+            row(chosen=[{"role": "assistant", "content": 3}]),
+            "content is 3; use text",
+            id="content",
         ),
-        pytest.param(row(rejected=row()["chosen"]), "are the same", id="chosen equals rejected"),
         pytest.param(row(digests=["c"]), "use an object of digests", id="digests as a list"),
     ],
 )
@@ -85,7 +86,7 @@ def test_faults_name_file_and_line(tmp_path: Path, faulty: dict[str, Any], messa
     [
         pytest.param(b'{"prompt": [\n', ":1: not JSON", id="broken line"),
         pytest.param(b"\xff\n", ":1: .* not UTF-8", id="not UTF-8"),
-        pytest.param(b"\n", "no preference row", id="no row"),
+        pytest.param(b"\n", "no row to learn from in it; make some", id="no row"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -98,3 +99,49 @@ def test_broken_files_are_refused(tmp_path: Path, content: bytes, message: str) 
 def test_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         read_preferences(tmp_path / "absent.jsonl", "soft")
+
+
+def said(role: str, content: str | None, **more: Any) -> list[dict[str, Any]]:
+    return [{"role": role, "content": content, **more}]
+
+
+CALL = [{"type": "function", "function": {"name": "brew", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        pytest.param(row(chosen=said("assistant", " ")), "empty", id="an empty turn"),
+        pytest.param(row(rejected=said("assistant", None)), "empty", id="a turn without content"),
+        pytest.param(
+            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: "},
+            "empty", id="a transcript that ends in nothing",
+        ),
+        pytest.param(row(rejected=row()["chosen"]), "chosen equals rejected", id="equal sides"),
+        pytest.param(
+            row(chosen=said("assistant", "Wait.", tool_calls=CALL)), "tool calls", id="tool calls"
+        ),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_used_is_counted_and_the_file_is_read_on(
+    tmp_path: Path, lost: dict[str, Any], reason: str
+) -> None:
+    file = write(tmp_path / "p.jsonl", row(), lost, row(p_chosen=0.7))
+    found = read_preferences(file, "soft")
+    assert [pair.place for pair in found.rows] == [f"{file}:1", f"{file}:3"]
+    (told,) = found.left_out.check(str(file), 2, 0.5)
+    assert told == (f"{file}: 1 of 3 rows cannot be used, and are dropped: {reason} 1 ({file}:2)")
+    with pytest.raises(DataError, match=r"more than max_dropped = 0.3 allows: mend the data"):
+        found.left_out.check(str(file), 2, 0.3)
+
+
+def test_ties_are_no_fault_and_the_first_few_of_them_are_named(tmp_path: Path) -> None:
+    tie = {"prompt": "a", "completions": ["x", "y"], "preferred_index": None}
+    file = write(tmp_path / "p.jsonl", row(), *[{**tie, "prompt": f"a {n}"} for n in range(5)])
+    (told,) = read_preferences(file, "soft").left_out.check(str(file), 1, 0.0)
+    assert told == (f"{file}: left out while reading: tie 5 ({file}:2, {file}:3, {file}:4, …)")
+
+
+def test_null_tool_calls_are_none(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(chosen=said("assistant", "Tea.", tool_calls=None)))
+    assert read_preferences(file, "soft").rows[0].chosen == tuple(said("assistant", "Tea."))

@@ -37,6 +37,20 @@ def test_without_a_reference_the_first_steps_are_what_it_is_measured_by() -> Non
     assert len(watched([-3.0] * STEPS + [-3.0 - 2 * FALL] * STEPS, relative=False)) == 1
 
 
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("killed", [1, STEPS - 1, STEPS + 3])
+def test_a_resumed_run_is_watched_as_if_it_had_never_stopped(killed: int, relative: bool) -> None:
+    values = [-1.0] * STEPS + [-1.0 - 2 * FALL] * STEPS if not relative else [-1.0] * STEPS
+    lines = [{"step": step, METRIC: value} for step, value in enumerate(values, start=1)]
+    said: list[str] = []
+    watch = DisplacementWatch(said.append, relative, lines[:killed])
+    for line in lines[killed:]:
+        watch.see(int(line["step"]), line)
+    before = watched(values[:killed], relative)
+    assert [*before, *said] == watched(values, relative)
+    assert len(watched(values, relative)) == 1
+
+
 def test_steps_without_the_metric_are_passed_over() -> None:
     watch = DisplacementWatch(pytest.fail, relative=True)
     watch.see(1, {"loss": 0.5})

@@ -10,6 +10,7 @@ import pytest
 
 from judges.errors import ConfigError, DataError, ModelError
 from tests.training.tiny_policy import SETTINGS, make_policy, make_preferences
+from training.methods.displacement import FALL, METRIC
 from training.methods.dpo import DpoRecipe, train_dpo
 from training.methods.kto import KtoRecipe, train_kto
 from training.methods.pairs import train_pairs
@@ -92,6 +93,33 @@ def test_it_learns_and_goes_on_with_the_same_losses(
     assert (again.rows, again.steps) == (summary.rows, 6)
     weights = "adapter_model.safetensors"
     assert (cut.output / weights).read_bytes() == (whole.output / weights).read_bytes()
+
+
+def test_displacement_is_told_at_the_same_step_of_a_run_that_was_killed(
+    folder: Path, tmp_path: Path
+) -> None:
+    file = make_preferences(tmp_path / "against.jsonl", p_chosen=0.0)  # what is chosen must fall
+    trainer = {"max_steps": 12, "save_steps": 6}
+    changes = {"preferences": file, "lora": None, "trainer": trainer}
+
+    def fallen(output: str, **more: Any) -> list[str]:
+        said: list[str] = []
+        recipe = recipe_of("dpo", folder, tmp_path / output, **changes)
+        train_dpo(recipe, message=said.append, **more)
+        return [text for text in said if "likelihood displacement" in text]
+
+    def kill(step: int, _total: int, _loss: float) -> None:
+        if step == 7:
+            raise KilledError
+
+    (told,) = fallen("whole")
+    moved = [line[METRIC] for line in metrics(tmp_path / "whole")]
+    assert moved[0] == pytest.approx(0, abs=1e-4)
+    assert max(moved[4:]) < -FALL
+    assert told.startswith("step 8: ")
+    with pytest.raises(KilledError):
+        fallen("cut", progress=kill)
+    assert fallen("cut", resume=True) == [told]
 
 
 @pytest.mark.parametrize("name", ["sft", "kto", "simpo"])

@@ -98,6 +98,33 @@ def test_alphapo_without_alpha_is_simpo() -> None:
     assert loss_of("alphapo", 0.8, alpha=1e-7) == pytest.approx(loss_of("simpo", 0.8), rel=1e-5)
 
 
+def likelihood_of(p: list[float], weight: list[float]) -> float:
+    """Of two pairs: sums -6 and -4 against -10 and -8, tokens 3 and 1 against 5 and 4."""
+    import torch
+
+    from training.methods.pair_losses import likelihood_loss
+
+    sums, tokens = torch.tensor([-6.0, -4, -10, -8]), torch.tensor([3, 1, 5, 4])
+    return float(likelihood_loss(sums, tokens, torch.tensor(p), torch.tensor(weight)))
+
+
+@pytest.mark.parametrize(
+    ("p", "weight", "expected"),
+    [
+        pytest.param([1.0, 1.0], [1.0, 1.0], 10 / 4, id="certain: the mean of a chosen token"),
+        pytest.param([0.7, 0.9], [1.0, 1.0], 10 / 4, id="doubt teaches nothing of the worse"),
+        pytest.param([0.2, 1.0], [1.0, 1.0], 14 / 6, id="turned round: the other side"),
+        pytest.param([0.5, 1.0], [1.0, 1.0], 12 / 5, id="a tie: half of either"),
+        pytest.param([1.0, 1.0], [0.001, 1.0], 4.006 / 4, id="next to no weight"),
+        pytest.param([1.0, 0.0], [0.5, 2.0], 19 / 7, id="weighed"),
+    ],
+)
+def test_the_likelihood_beside_is_of_the_better_side_by_weight(
+    p: list[float], weight: list[float], expected: float
+) -> None:
+    assert likelihood_of(p, weight) == pytest.approx(expected)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     name=st.sampled_from(sorted(FORMULAS)),

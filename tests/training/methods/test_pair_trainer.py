@@ -111,7 +111,7 @@ def test_loss_is_the_formula(policy: Path, p_chosen: list[float], changes: dict[
 
 
 def test_likelihood_of_the_chosen_side_may_be_added(policy: Path) -> None:
-    p_chosen = [0.9, 0.65, 0.5, 0.2]
+    p_chosen = [0.9, 0.65, 1.0, 0.6]
     trainer, plain = build(policy, nll_weight=3.0), build(policy)
     only = build(policy, loss="trl", labels="hard", trainer={"loss_type": ["sft"]})
     batch = batch_of(trainer, p_chosen)

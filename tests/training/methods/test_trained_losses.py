@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from tests.training.tiny_policy import SETTINGS, make_policy, make_preferences
+from training.methods.displacement import METRIC
 from training.methods.dpo import DpoRecipe, train_dpo
 from training.methods.kto import KtoRecipe
 from training.methods.reference_free import AlphaPoRecipe, CpoRecipe, OrpoRecipe, SimpoRecipe
+from training.methods.sft import SftRecipe
 from training.runs.manifest import make_manifest
 
 pytestmark = pytest.mark.slow
@@ -37,7 +39,7 @@ def build(kind: Any, make: Callable[..., Any], folder: Path, **changes: Any) -> 
 
     quieten_libraries()
     trainer = {**SETTINGS, "bf16": False, **changes.pop("trainer", {})}
-    data = "examples" if kind is KtoRecipe else "preferences"
+    data = "examples" if kind in (KtoRecipe, SftRecipe) else "preferences"
     values = {
         "model": str(folder / "model"), "output": folder / "run", "device": "cpu",
         "lora": {"r": 4, "alpha": 8}, data: folder / "preferences.jsonl", "trainer": trainer,
@@ -124,16 +126,57 @@ FREE: dict[str, tuple[Any, dict[str, Any], Callable[..., float], float]] = {
 @pytest.mark.parametrize("name", FREE)
 def test_losses_without_reference(name: str, folder: Path) -> None:
     kind, settings, formula, nll_weight = FREE[name]
+    import torch
+
     trainer, batch = pair_trainer(kind, folder, **settings)
+    batch["weight"] = torch.tensor(WEIGHTS)
     logps = of_batch(trainer, batch, adapted=True)
     tokens = batch["completion_mask"][:, 1:].sum(1)
     sums, means = logps.sum(1), logps.sum(1) / tokens
     pairs = [
-        formula(p, sums[[i, i + 4]].tolist(), means[[i, i + 4]].tolist())
+        WEIGHTS[i] * formula(p, sums[[i, i + 4]].tolist(), means[[i, i + 4]].tolist())
         for i, p in enumerate(LABELS)
     ]
-    chosen_nll = -float(logps[:4].sum() / tokens[:4].sum())
-    expected = sum(pairs) / 4 + nll_weight * chosen_nll
+    better = [WEIGHTS[0] * sums[0], WEIGHTS[1] * sums[1], WEIGHTS[3] * sums[7]]  # 0.2: turned round
+    better.append(WEIGHTS[2] * (sums[2] + sums[6]) / 2)  # 0.5: half of either
+    length = tokens[0] + tokens[1] + (tokens[2] + tokens[6]) / 2 + tokens[7]
+    expected = sum(pairs) / 4 - nll_weight * float(sum(better) / length)
+    assert loss_of(trainer, batch) == pytest.approx(expected, rel=2e-5)
+    assert logged(trainer, METRIC) == pytest.approx(float(means[:4].mean()), rel=2e-5)
+
+
+def logged(trainer: Any, name: str) -> float:
+    return float(trainer._metrics["train"][name][-1])
+
+
+def test_how_far_chosen_answers_moved_is_logged_a_token_against_the_reference(folder: Path) -> None:
+    trainer, batch = pair_trainer(DpoRecipe, folder)
+    ratio = of_batch(trainer, batch, True) - of_batch(trainer, batch, False)
+    moved = (ratio.sum(1) / batch["completion_mask"].sum(1))[:4].mean()
+    loss_of(trainer, batch)
+    assert abs(float(moved)) > 0.01
+    assert logged(trainer, METRIC) == pytest.approx(float(moved), rel=1e-4)
+
+
+def test_fine_tuning_is_on_the_completion_alone(folder: Path) -> None:
+    from training.methods.sft import make_trainer, tokenise
+
+    columns: list[dict[str, list[Any]]] = []
+
+    def made(recipe: Any, data: Any, run: Any) -> Any:
+        trainer, _ = make_trainer(recipe, data, run)
+        columns.append(tokenise(trainer.processing_class, data, data.train, 1000)[0])
+        return trainer
+
+    trainer = build(SftRecipe, made, folder)
+    batch = dict(next(iter(trainer.get_train_dataloader())))
+    masks = dict(zip(columns[0]["row"], columns[0]["completion_mask"], strict=True))
+    ids = batch["input_ids"]
+    mask = ids.new_zeros(ids.shape)
+    for place, row in enumerate(batch["row"].tolist()):
+        mask[place, : len(masks[row])] = ids.new_tensor(masks[row])
+    logps = token_log_probabilities(trainer, ids, batch["attention_mask"], mask, adapted=True)
+    expected = -float(logps.sum() / mask[:, 1:].sum())
     assert loss_of(trainer, batch) == pytest.approx(expected, rel=2e-5)
 
 

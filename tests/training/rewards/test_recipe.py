@@ -86,6 +86,18 @@ def test_preferences_do_as_well(recipe: RewardRecipe, tmp_path: Path) -> None:
     assert {one.pairs for one in examples.train} == {1}
 
 
+def test_pairs_of_people_are_mixed_with_soft_labels(recipe: RewardRecipe, tmp_path: Path) -> None:
+    ai, people = tmp_path / "ai.jsonl", tmp_path / "people.jsonl"
+    ai.write_text(json.dumps(preference(0, 0.7)) + "\n")
+    people.write_text(json.dumps({**preference(1, 0.0), "p_chosen": None}) + "\n")
+    given = {"rankings": None, "constitution": None, "held_out_share": 0.0}
+    sources = [{"path": ai}, {"path": people, "certainty": 0.9}]
+    examples = read_examples(change(recipe, **given, preferences=sources))
+    assert [one.p_HNN[0, 0, 1] for one in examples.train] == pytest.approx([0.7, 0.9])
+    with pytest.raises(DataError, match=r"people.jsonl:1: no `p_chosen`.*certainty = 0.9"):
+        read_examples(change(recipe, **given, preferences=[ai, people]))
+
+
 def test_hard_labels_of_preferences_leave_ties_out_and_turn_doubtful_pairs_round(
     recipe: RewardRecipe, tmp_path: Path
 ) -> None:

@@ -75,6 +75,16 @@ def test_full_memory_names_the_knobs_with_their_values(folder: RunFolder, error:
         assert knob in str(caught.value), knob
 
 
+def test_a_gpu_library_that_finds_no_memory_is_full_memory(folder: RunFolder) -> None:
+    text = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    with (
+        pytest.raises(ModelError, match="out of memory") as caught,
+        clear_stops(folder, recipe_of()),
+    ):
+        raise RuntimeError(text)
+    assert "per_device_train_batch_size 8 -> 4" in str(caught.value)
+
+
 def test_knobs_that_are_turned_already_are_not_named(folder: RunFolder) -> None:
     turned = {"per_device_train_batch_size": 1, "gradient_checkpointing": True}
     recipe = recipe_of(lora={"r": 4}, trainer=turned)
