@@ -152,6 +152,7 @@ def _train(
             return done
         from training.online.constant_reward import ConstantReward
         from training.online.last_step import leaving_checkpoint
+        from training.online.never_ending import NeverEnding
 
         longest = recipe.max_length - run.manifest.trainer.get("max_completion_length", 256)
         folder = model_folder(recipe.model)
@@ -165,6 +166,7 @@ def _train(
                 ) as guard:
                     guard.watch(trainer)
                     trainer.add_callback(ConstantReward(recipe.constant_steps, run.message))
+                    trainer.add_callback(NeverEnding(run.message))
                     with leaving_checkpoint(trainer):
                         run.train(trainer)
             finally:
