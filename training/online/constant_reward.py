@@ -7,8 +7,12 @@ from transformers import TrainerCallback
 
 from judges.errors import VerdictError
 
-EQUAL = "frac_reward_zero_std"
-"""TRL's share of groups, over all processes, whose completions all have the same reward."""
+EQUAL = "groups/equal"
+"""Groups, over all processes, whose scored completions all have the same reward.
+
+TRL's own `frac_reward_zero_std` tells it not: with RLOO it looks at rewards less the KL penalty,
+with `scale_rewards = "batch"` or parts normalised apart at the whole batch.
+"""
 
 
 class ConstantReward(TrainerCallback):
@@ -24,7 +28,8 @@ class ConstantReward(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Look at the step just logged. Raises: VerdictError after too many."""
         lines = [line for line in state.log_history if EQUAL in line]
-        told_apart = [line["step"] for line in lines if line[EQUAL] < 1]
+        groups = args.generation_batch_size // args.num_generations
+        told_apart = [line["step"] for line in lines if line[EQUAL] < groups]
         equal = state.global_step - (told_apart[-1] if told_apart else 0)
         if not lines or lines[-1]["step"] != state.global_step or not equal:
             return

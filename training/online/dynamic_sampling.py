@@ -2,7 +2,7 @@
 
 A group whose completions all have the same reward has advantage 0 throughout: it costs its rollout
 and dilutes the batch. Its place goes to another prompt, a few times at most; what is still equal
-then stays, where it moves nothing. Both are counted.
+then stays, where it moves nothing.
 Source: Yu et al. 2025, arXiv:2503.14476, section 3.2.
 """
 
@@ -16,22 +16,21 @@ from training.online.reward import Score
 from training.online.trl_reward import TrlReward
 
 
-def equal_groups(scores: Sequence[Score], size: int, by_parts: bool = False) -> list[int]:
+def equal_groups(scores: Sequence[Score], size: int, parts: Sequence[str] = ()) -> list[int]:
     """Numbers of the groups of `size` whose scored completions all have the same reward.
 
-    So has a group with fewer than two scores. With `by_parts`, where parts are normalised apart,
-    one part that differs is enough to learn from.
+    So has a group with fewer than two scores. Where `parts` are normalised apart, one of them that
+    differs is enough to learn from, and nothing else is.
     """
     groups = [scores[start : start + size] for start in range(0, len(scores), size)]
-    return [number for number, group in enumerate(groups) if not _differs(group, by_parts)]
+    return [number for number, group in enumerate(groups) if not _differs(group, parts)]
 
 
-def _differs(group: Sequence[Score], by_parts: bool) -> bool:
+def _differs(group: Sequence[Score], parts: Sequence[str]) -> bool:
     scored = [score for score in group if score.value is not None]
-    if len({score.value for score in scored}) > 1:
-        return True
-    names = {name for score in scored for name in score.parts} if by_parts else set()
-    return any(len({score.parts.get(name) for score in scored}) > 1 for name in names)
+    if not parts:
+        return len({score.value for score in scored}) > 1
+    return any(len({score.parts.get(name) for score in scored}) > 1 for name in parts)
 
 
 class DynamicSampling:
@@ -51,10 +50,8 @@ class DynamicSampling:
     num_generations: int
     _metrics: Any
 
-    def __init__(
-        self, *arguments: Any, redraws: int, asked: TrlReward, by_parts: bool, **named: Any
-    ) -> None:
-        self._redraws, self._asked, self._by_parts = redraws, asked, by_parts
+    def __init__(self, *arguments: Any, redraws: int, asked: TrlReward, **named: Any) -> None:
+        self._redraws, self._asked = redraws, asked
         super().__init__(*arguments, **named)
         mine = self.args.per_device_train_batch_size * self.args.steps_per_generation
         if mine % self.num_generations:
@@ -76,14 +73,13 @@ class DynamicSampling:
         scores = self._scores(drawn, self._drawn_for)
         redrawn = 0
         for attempt in range(self._redraws):
-            equal = equal_groups(scores, self.num_generations, self._by_parts)
-            if not self._any_process(equal):
+            equal = equal_groups(scores, self.num_generations, self._asked.parts)
+            most = int(self._of_processes(len(equal)).max())
+            if not most:
                 break
             redrawn += len(equal)
-            self._draw_again(prompts, drawn, scores, equal, attempt)
-        left = len(equal_groups(scores, self.num_generations, self._by_parts))
-        self._metrics["train"]["groups/redrawn"].append(self._over_processes(redrawn))
-        self._metrics["train"]["groups/equal"].append(self._over_processes(left))
+            self._draw_again(prompts, drawn, scores, equal, most, attempt)
+        self._metrics["train"]["groups/redrawn"].append(float(self._of_processes(redrawn).sum()))
         rows = [one["row"] for one in self._drawn_for]
         self._asked.remember(drawn[self.COMPLETIONS], rows, scores)
         return tuple(drawn)
@@ -94,16 +90,18 @@ class DynamicSampling:
         drawn: list[Any],
         scores: list[Score],
         equal: Sequence[int],
+        most: int,
         attempt: int,
     ) -> None:
         """Give the places of some groups to other prompts, where these tell more apart."""
         size = self.num_generations
-        # A process that lacks nothing draws too, for nothing: to draw is to meet the others.
-        others = self._other_rows(max(1, len(equal)), attempt)
+        # As many as the process that lacks most: TRL's draw gathers one number a completion from
+        # all processes, which only goes with equally many.
+        others = self._other_rows(most, attempt)
         fresh = [row for row in others for _ in range(size)]
         again = list(super()._generate([row["prompt"] for row in fresh]))  # type: ignore[misc]
-        told = self._scores(again, fresh) if equal else []
-        still = set(equal_groups(told, size, self._by_parts))
+        told = self._scores(again, fresh[: len(equal) * size]) if equal else []
+        still = set(equal_groups(told, size, self._asked.parts))
         for number, group in enumerate(equal):
             if number in still:
                 continue
@@ -125,18 +123,15 @@ class DynamicSampling:
         return [dict(self.train_dataset[chosen.choice(rest)]) for _ in range(count)]
 
     def _scores(self, drawn: Sequence[Any], rows: Sequence[dict[str, Any]]) -> list[Score]:
-        return list(
-            self._asked.scores(drawn[self.COMPLETIONS], drawn[1], [one["row"] for one in rows])
-        )
+        """Scores of as many of the completions drawn as there are rows."""
+        completions, ids = (part[: len(rows)] for part in (drawn[self.COMPLETIONS], drawn[1]))
+        return list(self._asked.scores(completions, ids, [one["row"] for one in rows]))
 
-    def _any_process(self, equal: Sequence[int]) -> bool:
-        return bool(self._over_processes(len(equal)))
-
-    def _over_processes(self, count: int) -> float:
+    def _of_processes(self, count: int) -> Any:
+        """What each process counted."""
         import torch
 
-        value = torch.tensor(float(count), device=self.accelerator.device)
-        return float(self.accelerator.gather(value).sum())
+        return self.accelerator.gather(torch.tensor([count], device=self.accelerator.device))
 
 
 def with_dynamic_sampling(trainer: type[Any]) -> type[Any]:

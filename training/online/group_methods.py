@@ -93,18 +93,23 @@ def part_weights(rewards: Sequence[RewardSettings]) -> dict[str, float]:
     """The parts that are normalised apart, with their weights.
 
     Several rewards are parts; of a single one of rules or judges, the principles are.
-    Raises: ValueError for a single reward without parts.
+    Raises: ValueError for a single reward without parts, or with a weight of its own.
     """
     if len(rewards) > 1:
         kinds = [one.kind for one in rewards]
         if len(set(kinds)) < len(kinds) or "python" in kinds:
             raise ValueError("separate = true needs rewards of different kinds, none of python")
-        return {one.kind: one.weight for one in rewards}
+        return {one.kind: one.weight for one in rewards if one.weight}
     only = rewards[0]
     if not isinstance(only, RulesSettings | JudgeSettings):
         raise ValueError(
             f'separate = true, but a reward of kind "{only.kind}" has no parts; name several '
             "rewards, or a constitution's rules or judge"
+        )
+    if only.weight != 1:
+        raise ValueError(
+            f"separate = true, and a single reward with weight {only.weight:g}, which has nothing "
+            "to be weighed against; drop it, and weigh principles in the constitution"
         )
     principles = load_constitution(only.constitution).principles
     counted = [p for p in principles if p.weight > 0 and (p.rule or only.kind == "judge")]
@@ -147,6 +152,7 @@ def _train(
             return done
         from training.online.constant_reward import ConstantReward
         from training.online.last_step import leaving_checkpoint
+        from training.online.never_ending import NeverEnding
 
         longest = recipe.max_length - run.manifest.trainer.get("max_completion_length", 256)
         folder = model_folder(recipe.model)
@@ -159,7 +165,8 @@ def _train(
                     Guard(recipe.guard, recipe, run, background, reward, recipe.rewards)
                 ) as guard:
                     guard.watch(trainer)
-                    trainer.add_callback(ConstantReward(recipe.constant_steps, message))
+                    trainer.add_callback(ConstantReward(recipe.constant_steps, run.message))
+                    trainer.add_callback(NeverEnding(run.message))
                     with leaving_checkpoint(trainer):
                         run.train(trainer)
             finally:
@@ -186,6 +193,8 @@ def _make_trainer(
 ) -> Any:
     from datasets import Dataset
 
+    from training.online.dynamic_sampling import with_dynamic_sampling
+    from training.online.scored_only import with_scored_only
     from training.online.trl_reward import TrlReward
 
     folder = model_folder(recipe.model)
@@ -195,27 +204,24 @@ def _make_trainer(
         {"prompt": [m.model_dump() for m in item.prompt], "row": row}
         for row, item in enumerate(items)
     ]
-    asked = TrlReward(
-        reward, items, (tokenizer.eos_token_id,), recipe.patience, background, run.message
-    )
-    options, functions = dict(run.manifest.trainer), [asked.whole()]
-    separate = isinstance(recipe, GrpoRecipe) and recipe.separate
-    if separate:
+    options = dict(run.manifest.trainer)
+    weights: dict[str, float] = {}
+    if isinstance(recipe, GrpoRecipe) and recipe.separate:
         weights = part_weights(recipe.rewards)
-        functions = asked.parts(list(weights))
         options["reward_weights"] = list(weights.values())
         options["multi_objective_aggregation"] = "normalize_then_sum"
+    eos = (tokenizer.eos_token_id,)
+    asked = TrlReward(reward, items, eos, recipe.patience, background, run.message, list(weights))
     trainer, config = _trl_classes("GRPO" if isinstance(recipe, GrpoRecipe) else "RLOO")
+    trainer = with_scored_only(trainer)
     named: dict[str, Any] = {}
     if recipe.dynamic_sampling:
-        from training.online.dynamic_sampling import with_dynamic_sampling
-
         trainer = with_dynamic_sampling(trainer)
-        named = {"redraws": recipe.dynamic_sampling, "asked": asked, "by_parts": separate}
+        named = {"redraws": recipe.dynamic_sampling, "asked": asked}
     with building_trainer(folder):
         return trainer(
             model=str(folder),
-            reward_funcs=functions,
+            reward_funcs=asked.functions(),
             args=config(**options),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,

@@ -65,7 +65,7 @@ async def patient_scores(
         for i, score in zip(failed, again, strict=True):
             scores[i] = score
         wait = min(2 * wait, patience.most_wait_s)
-    _refuse_too_few(scores, reward.name, patience)
+    refuse_too_few(scores, reward.name, patience)
     return scores
 
 
@@ -89,7 +89,8 @@ async def _ask(
     return [away] * len(prompts)
 
 
-def _refuse_too_few(scores: Sequence[Score], name: str, patience: Patience) -> None:
+def refuse_too_few(scores: Sequence[Score], name: str, patience: Patience) -> None:
+    """Raises: RewardAway where fewer completions are scored than a step needs."""
     lacking = [score for score in scores if score.value is None]
     if len(scores) - len(lacking) >= max(1.0, patience.minimum_scored * len(scores)):
         return

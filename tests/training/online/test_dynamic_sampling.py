@@ -24,10 +24,15 @@ def test_groups_whose_scored_completions_are_equal_teach_nothing() -> None:
     assert equal_groups(told, 4) == [1]
 
 
-def test_where_parts_are_normalised_apart_one_that_differs_is_enough() -> None:
+def test_where_parts_are_normalised_apart_one_of_them_that_differs_is_enough() -> None:
     told = [Score(value=1.0, parts={"a": 1.0, "b": 0.0}), Score(value=1.0, parts={"a": 0, "b": 1})]
     assert equal_groups(told, 2) == [0]
-    assert equal_groups(told, 2, by_parts=True) == []
+    assert equal_groups(told, 2, parts=["a", "b"]) == []
+
+
+def test_parts_of_parts_are_not_learned_from() -> None:
+    told = [Score(value=1.0, parts={"model": 1.0, "model/variance": n}) for n in (0.1, 0.2)]
+    assert equal_groups(told, 2, parts=["model"]) == [0]
 
 
 def flat_for_early_prompts(prompts: Any, completions: Any) -> list[float | None]:

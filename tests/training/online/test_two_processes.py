@@ -60,4 +60,12 @@ def test_a_constant_reward_ends_both(tmp_path: Path) -> None:
     done = launch("grpo", recipe, processes=2)
     assert done.returncode != 0
     assert "step 2: the reward was the same for all completions of a prompt" in done.stderr
-    assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
+    assert [line["step"] for line in metrics(tmp_path)] == [1]
+
+
+@pytest.mark.slow
+def test_the_unscored_of_all_processes_are_counted(tmp_path: Path) -> None:
+    done = launch("grpo", recipe_of(tmp_path, "ppo.tiny_run:half_unscored"), processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line["unscored"] for line in metrics(tmp_path)] == [8.0] * 3
+    assert json.loads((tmp_path / "run/summary.json").read_text())["unscored"] == 24

@@ -153,3 +153,13 @@ def test_the_unscored_are_in_no_pair_and_a_constant_reward_moves_nothing(
     lines = metrics(constant)
     assert [line["pairs_equal"] for line in lines] == [6.0, 6.0]
     assert lines[1]["kl"] == pytest.approx(0, abs=1e-6)  # no step was made
+
+
+@pytest.mark.slow
+def test_a_judge_ranks_the_completions_of_each_prompt(tmp_path: Path, model: Path) -> None:
+    ranking = {"kind": "ranking", "constitution": "plain-speech@1", "judges": ["fake"]}
+    recipe = make_recipe(tmp_path, model, rewards=[ranking], steps=1, label_scale=1.0)
+    train_online_dpo(recipe, message=silent)
+    [line] = metrics(recipe)
+    assert line["pairs"] > 0 and line["gradient_norm"] > 0
+    assert (recipe.output / "votes.db").exists()
