@@ -32,7 +32,7 @@ def clear_stops(folder: RunFolder, recipe: RunRecipe) -> Iterator[None]:
     except CharterError:
         raise
     except Exception as error:
-        if _in_chain(error, _is_disk_full):
+        if is_disk_full(error):
             last = folder.last_whole_step()
             done = f"the checkpoint of step {last} is whole" if last else "there is no checkpoint"
             raise DataError(
@@ -115,6 +115,11 @@ class FiniteWatch:
         )
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or what it came of, is a full disk in some library's words."""
+    return _in_chain(error, _says_disk_full)
+
+
 def _in_chain(error: BaseException | None, test: Callable[[BaseException], bool]) -> bool:
     while error is not None:
         if test(error):
@@ -123,7 +128,7 @@ def _in_chain(error: BaseException | None, test: Callable[[BaseException], bool]
     return False
 
 
-def _is_disk_full(error: BaseException) -> bool:
+def _says_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return True
     return bool(DISK_FULL_WORDS.search(str(error)))
