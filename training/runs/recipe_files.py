@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from judges.errors import ConfigError
 from judges.suggest import did_you_mean
+from training.runs.config_fields import config_fields
 from training.runs.recipe import RunRecipe
-from training.runs.trainer_options import config_fields
 
 R = TypeVar("R", bound=RunRecipe)
 

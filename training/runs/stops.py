@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from judges.errors import CharterError, DataError, ModelError
+from training.runs.config_fields import config_fields
 from training.runs.recipe import RunRecipe
 from training.runs.run_folder import RunFolder
-from training.runs.trainer_options import config_fields
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FULL_WORDS = re.compile(

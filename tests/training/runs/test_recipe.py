@@ -11,9 +11,9 @@ import pytest
 from judges.errors import ConfigError
 from training.commands import METHODS
 from training.methods.dpo import DpoRecipe
+from training.runs.config_fields import config_fields
 from training.runs.recipe import LoraSettings
 from training.runs.recipe_files import load_recipe
-from training.runs.trainer_options import config_fields
 
 RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes").glob("*.toml"))
 MINIMAL = """
@@ -127,6 +127,15 @@ def test_shipped_recipes_load(path: Path) -> None:
     assert load_recipe(path, kind, ["output=runs/x"]).model
     for word in ("Hardware", "Time", "Expect"):
         assert word in header
+
+
+@pytest.mark.parametrize("method", ["sft", "reward", "judge"])
+def test_dropout_is_allowed_where_no_library_turns_it_off(method: str) -> None:
+    path = next(path for path in RECIPES if path.name.startswith(f"{method}-8b"))
+    found = next(one for one in METHODS if one.name == method)
+    kind = getattr(import_module(found.module), found.recipe)
+    dropped = load_recipe(path, kind, ["lora.dropout=0.1"])
+    assert dropped.lora.dropout == 0.1
 
 
 def test_options_are_those_of_the_installed_trl() -> None:
