@@ -67,6 +67,10 @@ def test_overrides_are_toml_values_or_else_text(recipe_file: Path) -> None:
         ),
         pytest.param("[trainer]\noutput_dir = 'x'", "the run folder is `output`", id="output_dir"),
         pytest.param("[trainer]\nfp16 = true", "trains in bfloat16", id="fp16"),
+        pytest.param(
+            "[trainer]\nsave_only_model = true", "to the same losses", id="half a checkpoint"
+        ),
+        pytest.param("[trainer]\nignore_data_skip = true", "come next", id="rows seen again"),
         pytest.param("labels = 'firm'", "labels is 'firm'", id="labels"),
         pytest.param("max_length = 0", "max_length is 0", id="range"),
         pytest.param("trainer = 3", "make it a table", id="trainer as a number"),
