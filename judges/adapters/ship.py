@@ -3,7 +3,8 @@
     python -m judges.adapters.ship RUN --name harmlessness --card after.json [--before before.json]
 
 It judges by default only where its own card shows it above the best judge that reads nothing. A
-card holds no text of any pair.
+card holds no text of any pair. The adapter ships byte for byte as its run left it: cards and votes
+know it by the digest of its bytes.
 """
 
 import argparse
@@ -11,39 +12,50 @@ import json
 from pathlib import Path
 from typing import Any
 
-from judges.adapters.shipped import CARD, EMBEDDED, FOLDER, MANIFEST, ShippedAdapter
+from judges.adapters.shipped import CARD, EMBEDDED, FOLDER, MANIFEST, RECIPE, ShippedAdapter
+from judges.engine.adapters import adapter_digest
 from judges.errors import ConfigError
 from judges.jsonl import replacing
 
-MOST_BYTES = 10 * 2**20
+MOST_BYTES = 10 * 10**6
 """An adapter that ships is no larger: it travels with every installation."""
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MADE_BY = ("method", "recipe", "model_digest", "data", "git_commit", "versions")
+"""What ships of the manifest of its run."""
 
 
 def ship(
     run: Path, name: str, family: str, card: Path, before: Path | None = None, folder: Path = FOLDER
 ) -> Path:
-    """The folder written. Raises: ConfigError for an adapter that is too large, or another's card.
+    """The folder written.
 
     `before`: the card of the base on the same pairs, kept beside it.
+    Raises: ConfigError for an adapter that is too large, of another base or family, or another's
+    card; ModelError for a run that is not finished.
     """
-    weights = (run / WEIGHTS).read_bytes()
+    after = _read_card(card)
+    _check_card(card, after, adapter_digest(run))
+    weights, config = (run / WEIGHTS).read_bytes(), (run / CONFIG).read_bytes()
     if len(weights) > MOST_BYTES:
         raise ConfigError(
             f"{run / WEIGHTS}: has {len(weights)} bytes, more than {MOST_BYTES}; train fewer "
             "layers, or with a smaller r"
         )
-    after = _read_card(card)
-    if not all("+adapter-" in one for one in after["subject"]["fingerprints"]):
-        raise ConfigError(f"{card}: is no card of an adapter; make it with the adapter as `model`")
-    config = json.loads((run / CONFIG).read_text("utf-8")) | {"base_model_name_or_path": EMBEDDED}
+    base = json.loads(config).get("base_model_name_or_path")
+    if base != EMBEDDED:
+        raise ConfigError(
+            f"{run / CONFIG}: is an adapter of {base!r}; train one with model = {EMBEDDED!r}, "
+            "which is what comes along"
+        )
+    made_by = _read_manifest(run / "manifest.json", family)
     told = ShippedAdapter(
         family=family, by_default=is_shown_better(after), measured=after["gate_reason"]
     )
     made = folder / name
     made.mkdir(parents=True, exist_ok=True)
     _write(made / WEIGHTS, weights)
-    _write(made / CONFIG, _json(config))
+    _write(made / CONFIG, config)
+    _write(made / RECIPE, _json(made_by))
     _write(made / MANIFEST, _json(told.model_dump()))
     _write(made / CARD, _json(after))
     if before is not None:
@@ -62,6 +74,43 @@ def _read_card(file: Path) -> dict[str, Any]:
     if card.get("format") != "charter judge card":
         raise ConfigError(f"{file}: is no judge card; write it with `charter judge-card`")
     return card
+
+
+def _check_card(file: Path, card: dict[str, Any], adapter: str) -> None:
+    judged_by = card["subject"]["fingerprints"]
+    if not all("+adapter-" in one for one in judged_by):
+        raise ConfigError(f"{file}: is no card of an adapter; make it with the adapter as `model`")
+    if not all(one.endswith(f"+adapter-{adapter[:16]}") for one in judged_by):
+        raise ConfigError(
+            f"{file}: is another's card: of {', '.join(judged_by)}, not of adapter-{adapter[:16]}; "
+            "make one with the run folder as `model`"
+        )
+
+
+def _read_manifest(file: Path, family: str) -> dict[str, Any]:
+    """What a run is made of, without the folders of the machine it ran on."""
+    try:
+        manifest = json.loads(file.read_text("utf-8"))
+        made_by: dict[str, Any] = {name: manifest[name] for name in MADE_BY}
+        trained_for = made_by["recipe"]["family"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{file}: names no recipe of a judge ({error!r}); ship a run folder of "
+            "`charter train judge`"
+        ) from None
+    if trained_for != family:
+        raise ConfigError(f"{file}: was trained for {trained_for!r}, not {family!r}; ship it so")
+    named: dict[str, Any] = _without_folders(made_by)
+    return named
+
+
+def _without_folders(value: Any) -> Any:
+    """The same with names of files in place of absolute paths."""
+    if isinstance(value, dict):
+        return {name: _without_folders(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 def _json(value: Any) -> bytes:

@@ -1,7 +1,7 @@
 """Adapters that ship with charter: a folder each, with what it was trained for and its card.
 
 One is used by default only where its own `adapter.json` says so; its `card.json` is what was
-measured of it, on pairs that it was not trained on.
+measured of it, on pairs that it was not trained on, its `recipe.json` what made it.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ EMBEDDED = "embedded"
 """The name of the model that comes along, as policies and adapters name it."""
 MANIFEST = "adapter.json"
 CARD = "card.json"
+RECIPE = "recipe.json"
 
 
 class ShippedAdapter(Record):

@@ -138,8 +138,11 @@ def write_states(file: Path, states_TD: torch.Tensor) -> None:
     """Write a tree's states, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(f".{os.getpid()}")  # several processes may compute the same
-    save_file({NAME: states_TD}, unfinished)
-    unfinished.replace(file)
+    try:
+        save_file({NAME: states_TD}, unfinished)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_states(file: Path) -> torch.Tensor:

@@ -18,8 +18,8 @@ from judges.records import Message
 from training.distilled_judge.contrasts import draw_contrast, turn_round
 
 Kind = Literal["plain", "opposite", "contrast"]
-ORDERS = (1, -1)
-"""A pair as it stands, and turned round: each question is asked so."""
+ORDERS = 2
+"""A pair as it stands, and turned round: so often each question is asked."""
 
 
 class Asked(NamedTuple):
@@ -140,7 +140,8 @@ def _contrasts(first: str, second: str, mixture: Mixture, random: Random) -> lis
 def prompts_of(pair: PairQuestions) -> Iterator[tuple[ModelPrompt, float]]:
     """Each question as the judge is asked it, in both orders, with the label of option A."""
     for asked in pair.asked:
-        for order in ORDERS:
-            shown = (pair.first, pair.second)[::order]
-            label = asked.p_first if order == 1 else 1 - asked.p_first
-            yield pair_prompt(pair.conversation, *shown, asked.principle), label
+        for first, second, label in (
+            (pair.first, pair.second, asked.p_first),
+            (pair.second, pair.first, 1 - asked.p_first),
+        ):
+            yield pair_prompt(pair.conversation, first, second, asked.principle), label

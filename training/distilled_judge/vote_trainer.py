@@ -47,7 +47,7 @@ class QuestionSet(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         tree, labels = self.encoder.tree(self.pairs[row])
-        plain = [asked.kind == "plain" for asked in self.pairs[row].asked for _ in ORDERS]
+        plain = [asked.kind == "plain" for asked in self.pairs[row].asked for _ in range(ORDERS)]
         found = {ROW: row, TREE: tree, LABELS: labels, PLAIN: plain}
         return found if self.states is None else found | {STATES: read_states(self.states[row])}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from judges.errors import ConfigError, ModelError
 from training.runs.recipe import LoraSettings
+from training.runs.stops import is_disk_full
 
 PAD_TOKENS = ("<|endoftext|>", "<|finetune_right_pad_id|>", "<pad>", "<|pad|>", "[PAD]")
 
@@ -69,6 +70,7 @@ def lora_config(lora: LoraSettings | None, task_type: str = "CAUSAL_LM") -> Any:
 def building_trainer(folder: Path) -> Iterator[None]:
     """Tell what a library refuses while a trainer is built as a fault of the model or the recipe.
 
+    What is computed once beforehand is written then too: a full disk stays one.
     Raises: ModelError for weights that cannot be loaded, ConfigError for settings refused.
     """
     from safetensors import SafetensorError
@@ -76,6 +78,8 @@ def building_trainer(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
+        if is_disk_full(error):
+            raise
         raise ModelError(f"{folder}: this model cannot be loaded: {error}") from error
     except (TypeError, ValueError) as error:
         if isinstance(error, (ConfigError, ModelError)):

@@ -13,6 +13,7 @@ from judges.errors import ConfigError
 from judges.policies import model_folder
 from judges.records import Record
 from training.runs.hardware import Hardware, find_hardware
+from training.runs.processes import Processes
 from training.runs.recipe import DataUsed, RunRecipe
 from training.runs.trainer_options import trainer_options
 
@@ -34,6 +35,8 @@ class Manifest(Record):
     """What it learns from."""
     hardware: Hardware
     """Where it runs."""
+    processes: int
+    """How many processes share each step."""
     seed: int
     """The seed of everything drawn."""
     git_commit: str | None
@@ -58,6 +61,7 @@ def make_manifest(recipe: RunRecipe, data: Sequence[DataUsed] | None = None) -> 
         model_digest=weights_digest(model_folder(recipe.model)),
         data=tuple(data),
         hardware=hardware,
+        processes=Processes(hardware.device).count,
         seed=recipe.seed,
         git_commit=_git_commit(Path(__file__).parents[2]),
         versions={

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from judges.records import Record
 from judges.suggest import did_you_mean
+from training.runs.config_fields import config_fields
 
 REPORTERS = {
     "trackio": "trackio",
@@ -101,7 +102,10 @@ class RunRecipe(Record):
 
     @model_validator(mode="after")
     def _check_dropout(self) -> Self:
-        if self.lora and self.lora.dropout and self.trainer.get("disable_dropout", True):
+        if not self.lora or not self.lora.dropout:
+            return self
+        turns_off = "disable_dropout" in config_fields(self.CONFIG)
+        if turns_off and self.trainer.get("disable_dropout", True):
             raise ValueError(
                 f"lora.dropout is {self.lora.dropout}, but TRL turns dropout off; set "
                 "trainer.disable_dropout = false, or lora.dropout = 0"

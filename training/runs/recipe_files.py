@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from judges.errors import ConfigError
 from judges.suggest import did_you_mean
+from training.runs.config_fields import config_fields
 from training.runs.recipe import RunRecipe
-from training.runs.trainer_options import config_fields
 
 R = TypeVar("R", bound=RunRecipe)
 
@@ -22,6 +22,8 @@ OURS = {
     "report_to": "it is a key of the recipe itself, above [trainer]",
     "use_cpu": "the device is `device`",
     "resume_from_checkpoint": "resume with `--resume`",
+    "save_only_model": "a run resumes from optimiser and random state too, to the same losses",
+    "ignore_data_skip": "a resumed run goes on with the rows that come next",
     "fp16": "charter trains in bfloat16 where the hardware has it, else in float32",
 }
 

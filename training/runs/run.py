@@ -15,7 +15,7 @@ or a number that is none end as errors that say what to do.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,7 +100,10 @@ class Run:
         """Find the last whole checkpoint, and drop the metrics of what came after it."""
         if self.processes.is_main:
             self.checkpoint = self.folder.last_checkpoint(self.message)
-            self.folder.cut_metrics(self.checkpoint[0] if self.checkpoint else 0)
+            step = self.checkpoint[0] if self.checkpoint else 0
+            self.folder.cut_metrics(step)
+            if changed := self.folder.note_changes(self.manifest, step):
+                self.message(f"{self.folder.path}: {_other_losses(changed, step)}")
         self.checkpoint = self.processes.share(self.checkpoint)
         if self.checkpoint:
             step = self.checkpoint[0]
@@ -131,16 +134,21 @@ class Run:
         """Train with a trainer of transformers or TRL, from the last checkpoint where there is one.
 
         A resumed run has the same losses as if it had never stopped (metrics averaged over several
-        steps excepted: `logging_steps` above 1).
+        steps excepted: `logging_steps` above 1), on the same hardware with as many processes.
         """
         from transformers import PrinterCallback
 
-        from training.runs.metrics import MetricsCallback
+        from training.runs.metrics import MetricsCallback, NothingLeftCallback, NothingLeftError
 
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(MetricsCallback(self))
         self._restore_token_count(trainer)
-        trainer.train(resume_from_checkpoint=str(self.checkpoint[1]) if self.checkpoint else None)
+        trainer.add_callback(NothingLeftCallback())
+        with suppress(NothingLeftError):
+            trainer.train(
+                resume_from_checkpoint=str(self.checkpoint[1]) if self.checkpoint else None
+            )
+        trainer.is_in_train = False
         self.steps_done = trainer.state.global_step
 
     def _restore_token_count(self, trainer: Any) -> None:
@@ -206,6 +214,21 @@ def open_run(
             run.find_checkpoint()
             quieten_libraries()
         yield run
+
+
+def _other_losses(changed: dict[str, tuple[Any, Any]], step: int) -> str:
+    """What it means that a run goes on elsewhere than it was begun."""
+    told = ", ".join(f"{name} {before!r}, now {now!r}" for name, (before, now) in changed.items())
+    text = (
+        f"begun with {told}: from step {step + 1} on its losses are not those of a run that never "
+        "stopped; resumed.jsonl says so too"
+    )
+    if "processes" in changed:
+        text += (
+            ". A step takes as many rows as there are processes, times its batch: rows of this "
+            "epoch may be seen twice, or not at all"
+        )
+    return text
 
 
 def _nobody_listens(_text: str) -> None:

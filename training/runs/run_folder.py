@@ -1,7 +1,8 @@
 """The run folder: refused unless empty or resumed, never deleted, gone on with after a kill.
 
 It holds manifest.json (written first), metrics.jsonl (a line a step), checkpoints/, and once the
-run is done the trained model itself and summary.json.
+run is done the trained model itself and summary.json; resumed.jsonl, where it was gone on with
+elsewhere than it was begun.
 """
 
 import fcntl
@@ -16,6 +17,8 @@ from judges.jsonl import dump_line, read_jsonl, replacing
 from training.runs.manifest import Manifest
 
 SAME_ON_RESUME = ("method", "recipe", "model_digest", "seed")
+DECIDES_LOSSES = ("processes", "hardware", "trainer", "versions")
+"""What a run may be resumed with other values of, at the price of other losses."""
 
 
 class RunFolder:
@@ -66,6 +69,17 @@ class RunFolder:
             else:
                 complete.append((step, folder))
         return max(complete, default=None)
+
+    def note_changes(self, manifest: Manifest, step: int) -> dict[str, tuple[Any, Any]]:
+        """What now decides the losses otherwise than when the run was begun, before and now.
+
+        It is kept in resumed.jsonl, with the step that was gone on from.
+        """
+        changed = _changes(json.loads((self.path / "manifest.json").read_bytes()), manifest)
+        if changed:
+            with (self.path / "resumed.jsonl").open("ab") as file:
+                file.write(dump_line({"step": step, "changed": changed}))
+        return changed
 
     def cut_metrics(self, step: int) -> None:
         """Drop metrics of steps after a checkpoint: they are about to be made again."""
@@ -131,6 +145,20 @@ def _check_same(path: Path, manifest: Manifest) -> None:
                 f"{used.path}: changed since the run in {path} was started; restore it, or name "
                 "another `output`"
             )
+
+
+def _changes(old: dict[str, Any], manifest: Manifest) -> dict[str, tuple[Any, Any]]:
+    """Each value told apart, such as `trainer.bf16`; what an old manifest lacks is passed over."""
+    new = manifest.model_dump(mode="json")
+    pairs: dict[str, tuple[Any, Any]] = {}
+    for name in filter(old.__contains__, DECIDES_LOSSES):
+        before, now = old[name], new[name]
+        if isinstance(now, dict):
+            keys = sorted({*before, *now})
+            pairs |= {f"{name}.{key}": (before.get(key), now.get(key)) for key in keys}
+        else:
+            pairs[name] = (before, now)
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _difference(name: str, old: dict[str, Any], new: dict[str, Any]) -> str:

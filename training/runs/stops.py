@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from judges.errors import CharterError, DataError, ModelError
+from training.runs.config_fields import config_fields
 from training.runs.recipe import RunRecipe
 from training.runs.run_folder import RunFolder
-from training.runs.trainer_options import config_fields
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FULL_WORDS = re.compile(
@@ -34,7 +34,7 @@ def clear_stops(folder: RunFolder, recipe: RunRecipe) -> Iterator[None]:
     except CharterError:
         raise
     except Exception as error:
-        if _in_chain(error, _is_disk_full):
+        if is_disk_full(error):
             last = folder.last_whole_step()
             done = f"the checkpoint of step {last} is whole" if last else "there is no checkpoint"
             raise DataError(
@@ -117,6 +117,11 @@ class FiniteWatch:
         )
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or what it came of, is a full disk in some library's words."""
+    return _in_chain(error, _says_disk_full)
+
+
 def _in_chain(error: BaseException | None, test: Callable[[BaseException], bool]) -> bool:
     while error is not None:
         if test(error):
@@ -125,7 +130,7 @@ def _in_chain(error: BaseException | None, test: Callable[[BaseException], bool]
     return False
 
 
-def _is_disk_full(error: BaseException) -> bool:
+def _says_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return True
     return bool(DISK_FULL_WORDS.search(str(error)))

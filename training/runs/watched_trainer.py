@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,6 +51,7 @@ class WatchedTrainer:
     OUR_COLUMNS: tuple[str, ...] = (ROW,)
     _signature_columns: Any
     state: Any
+    args: Any
 
     def __init__(self, *arguments: Any, places: Callable[[list[int]], str], **named: Any) -> None:
         self.watch = FiniteWatch(places)
@@ -60,6 +62,20 @@ class WatchedTrainer:
         super()._set_signature_columns_if_needed()  # type: ignore[misc]
         if is_new:
             self._signature_columns.extend(self.OUR_COLUMNS)
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        """Keep the reference's log-probabilities in the run folder, once for all processes.
+
+        TRL writes them in the first process and reads them in each, but for a dataset in memory
+        under a random name in a temporary folder of each: no other process finds them, nor does a
+        resumed run.
+        """
+        kept = Path(self.args.output_dir).parent / "reference"
+        kept.mkdir(exist_ok=True)
+        # Rows left out are an index over the rest, which would be written out beside the file.
+        dataset = dataset.flatten_indices(keep_in_memory=True)
+        dataset._get_cache_file_path = lambda _: str(kept / f"{name}-{len(dataset)}.arrow")
+        return super()._precompute_ref_logps(dataset, name, batch_size)  # type: ignore[misc]
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, *rest: Any,

@@ -9,10 +9,15 @@ import pytest
 from judges.adapters import ship as shipping
 from judges.adapters.ship import ship
 from judges.adapters.shipped import adapters_by_default, shipped_adapters
+from judges.engine.adapters import adapter_digest
 from judges.errors import ConfigError
 
+RECIPE = {"family": "harmlessness", "labelled": ["/home/me/pairs.jsonl"], "wordings": ["Be kind."]}
 
-def write_card(folder: Path, low: float | None = 0.6, adapter: str = "+adapter-1") -> Path:
+
+def write_card(folder: Path, low: float | None = 0.6, adapter: str | None = None) -> Path:
+    if adapter is None:
+        adapter = f"+adapter-{adapter_digest(folder / 'run')[:16]}"
     card: dict[str, Any] = {
         "format": "charter judge card",
         "accuracy_low": low,
@@ -28,9 +33,24 @@ def write_card(folder: Path, low: float | None = 0.6, adapter: str = "+adapter-1
 def run(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "adapter_model.safetensors").write_bytes(b"weights")
-    config = {"base_model_name_or_path": "/home/me/models/base", "r": 16}
-    (tmp_path / "run" / "adapter_config.json").write_text(json.dumps(config))
+    write_base(tmp_path / "run", "embedded")
+    manifest = {
+        "method": "judge",
+        "recipe": RECIPE,
+        "trainer": {"output_dir": "/home/me/runs"},
+        "model_digest": "0",
+        "data": [{"path": "/home/me/pairs.jsonl", "sha256": "1"}],
+        "git_commit": None,
+        "versions": {},
+    }
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
     return tmp_path / "run"
+
+
+def write_base(run: Path, base: str) -> None:
+    """As `publish` writes it."""
+    config = {"base_model_name_or_path": base, "r": 16}
+    (run / "adapter_config.json").write_text(json.dumps(config, indent=2))
 
 
 @pytest.mark.parametrize(
@@ -48,8 +68,18 @@ def test_the_card_decides_whether_it_judges(
     made = ship(run, "safe", "harmlessness", write_card(tmp_path, low), folder=out)
     assert adapters_by_default(out) == ({"harmlessness": made} if judges else {})
     assert shipped_adapters(out)[made].measured == "accuracy 65.0%"
-    config = json.loads((made / "adapter_config.json").read_text())
-    assert config == {"base_model_name_or_path": "embedded", "r": 16}
+
+
+def test_what_ships_is_what_its_card_names(run: Path, tmp_path: Path) -> None:
+    """Rankings find a card by how its judge is asked, and that holds the adapter's digest."""
+    card = write_card(tmp_path)
+    made = ship(run, "safe", "harmlessness", card, folder=tmp_path / "ships")
+    told = json.loads((made / "card.json").read_text())["subject"]["fingerprints"]
+    assert told == [f"weights:0+adapter-{adapter_digest(made)[:16]}"]
+    made_by = json.loads((made / "recipe.json").read_text())
+    assert made_by["recipe"] == RECIPE | {"labelled": ["pairs.jsonl"]}
+    assert made_by["data"] == [{"path": "pairs.jsonl", "sha256": "1"}]
+    assert "/home" not in (made / "recipe.json").read_text()
 
 
 def test_what_must_not_ship_is_refused(
@@ -61,6 +91,22 @@ def test_what_must_not_ship_is_refused(
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ConfigError, match="is no judge card"):
         ship(run, "safe", "f", tmp_path / "other.json", folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"is another's card: of weights:0\+adapter-1, not"):
+        ship(run, "safe", "f", write_card(tmp_path, adapter="+adapter-1"), folder=tmp_path)
+    with pytest.raises(ConfigError, match="was trained for 'harmlessness', not 'f'"):
+        ship(run, "safe", "f", write_card(tmp_path), folder=tmp_path)
     monkeypatch.setattr(shipping, "MOST_BYTES", 3)
     with pytest.raises(ConfigError, match="has 7 bytes, more than 3"):
         ship(run, "safe", "f", write_card(tmp_path), folder=tmp_path)
+
+
+def test_an_adapter_of_another_base_does_not_ship(run: Path, tmp_path: Path) -> None:
+    write_base(run, "/home/me/models/base")
+    with pytest.raises(ConfigError, match="is an adapter of '/home/me/models/base'; train one"):
+        ship(run, "safe", "harmlessness", write_card(tmp_path), folder=tmp_path)
+
+
+def test_a_run_that_does_not_tell_what_made_it_does_not_ship(run: Path, tmp_path: Path) -> None:
+    (run / "manifest.json").write_text('{"method": "dpo"}')
+    with pytest.raises(ConfigError, match="names no recipe of a judge"):
+        ship(run, "safe", "harmlessness", write_card(tmp_path), folder=tmp_path)

@@ -1,6 +1,7 @@
 """The shipped accelerate files load; two processes train as one would, and share one run folder."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.training.launching import ROOT, launch
 from tests.training.tiny_policy import SETTINGS, make_policy, make_preferences
 from training.methods.dpo import DpoRecipe, train_dpo
+from training.methods.kto import KtoRecipe, train_kto
 from training.runs.recipe_files import load_recipe
 
 CONFIGS = sorted((ROOT / "deploy" / "accelerate").glob("*.yaml"))
@@ -47,12 +49,14 @@ def test_zero3_is_zero3() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [False, True], ids=["reference beside", "precomputed reference"])
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, ahead: bool) -> None:
     make_policy(tmp_path / "model")
     make_preferences(tmp_path / "preferences.jsonl")
     alone = recipe_of(tmp_path, "one", batch=4)
     train_dpo(load_recipe(alone, DpoRecipe), message=lambda _: None)
-    done = launch("dpo", recipe_of(tmp_path, "two", batch=2), processes=2)
+    both = recipe_of(tmp_path, "two", batch=2, precompute_ref_log_probs=ahead)
+    done = launch("dpo", both, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (metrics(tmp_path / name) for name in ("one", "two"))
     assert [line["step"] for line in two] == [line["step"] for line in one] == [1, 2, 3]
@@ -64,12 +68,39 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     }  # fmt: skip
 
 
-def recipe_of(folder: Path, name: str, batch: int) -> Path:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "source", "kind", "train"),
+    [
+        pytest.param("dpo", "preferences", DpoRecipe, train_dpo, id="dpo"),
+        pytest.param("kto", "examples", KtoRecipe, train_kto, id="kto"),
+    ],
+)
+def test_a_run_begun_again_reads_the_reference_it_kept(
+    tmp_path: Path, method: str, source: str, kind: Any, train: Any
+) -> None:
+    make_policy(tmp_path / "model")
+    make_preferences(tmp_path / "preferences.jsonl")
+    path = recipe_of(tmp_path, method, batch=4, source=source, precompute_ref_log_probs=True)
+    recipe = load_recipe(path, kind)
+    train(recipe, message=lambda _: None)
+    (kept,) = (recipe.output / "reference").iterdir()
+    before, losses = kept.stat(), metrics(recipe.output)
+    (recipe.output / "summary.json").unlink()
+    shutil.rmtree(recipe.output / "checkpoints")
+    train(recipe, resume=True, message=lambda _: None)
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns
+    assert metrics(recipe.output) == losses
+
+
+def recipe_of(
+    folder: Path, name: str, batch: int, source: str = "preferences", **options: Any
+) -> Path:
     recipe = folder / f"{name}.toml"
-    trainer = {**SETTINGS, "max_steps": 3, "per_device_train_batch_size": batch}
+    trainer = {**SETTINGS, "max_steps": 3, "per_device_train_batch_size": batch, **options}
     lines = [f"{key} = {json.dumps(value)}" for key, value in trainer.items()]
     recipe.write_text(
-        f'model = "{folder}/model"\npreferences = "{folder}/preferences.jsonl"\n'
+        f'model = "{folder}/model"\n{source} = "{folder}/preferences.jsonl"\n'
         f'output = "{folder}/{name}"\ndevice = "cpu"\n[lora]\nr = 4\n[trainer]\nbf16 = false\n'
         + "\n".join(lines)
     )

@@ -1,5 +1,6 @@
 """What a model folder or an environment lacks is told before a trainer is built."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from judges.errors import ConfigError, ModelError
 from tests.judges.models.tiny_model import byte_level_bpe, write_model
 from training.methods.dpo import DpoRecipe
 from training.runs.hardware import Hardware
-from training.runs.loading import load_tokenizer
+from training.runs.loading import building_trainer, load_tokenizer
 from training.runs.trainer_options import trainer_options
 
 CPU = Hardware(device="cpu", name="cpu", bfloat16=True)
@@ -70,3 +71,19 @@ def test_metrics_go_where_the_recipe_says_and_nowhere_else() -> None:
     assert trainer_options(recipe_of(), CPU)["report_to"] == "none"
     assert recipe_of(report_to="wandb").report_to == ("wandb",)
     assert recipe_of(report_to="none").report_to == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        pytest.param(OSError(errno.ENOENT, "no such file"), ModelError, id="weights"),
+        pytest.param(OSError(errno.ENOSPC, "No space left"), OSError, id="a full disk"),
+        pytest.param(ValueError("no such layer"), ConfigError, id="settings"),
+    ],
+)
+def test_what_a_library_refuses_is_told_as_whose_fault_it_is(
+    tmp_path: Path, error: Exception, told: type[Exception]
+) -> None:
+    with pytest.raises(told) as caught, building_trainer(tmp_path):
+        raise error
+    assert type(caught.value) is told

@@ -11,9 +11,9 @@ import pytest
 from judges.errors import ConfigError
 from training.commands import METHODS
 from training.methods.dpo import DpoRecipe
+from training.runs.config_fields import config_fields
 from training.runs.recipe import LoraSettings
 from training.runs.recipe_files import load_recipe
-from training.runs.trainer_options import config_fields
 
 RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes").glob("*.toml"))
 MINIMAL = """
@@ -67,6 +67,10 @@ def test_overrides_are_toml_values_or_else_text(recipe_file: Path) -> None:
         ),
         pytest.param("[trainer]\noutput_dir = 'x'", "the run folder is `output`", id="output_dir"),
         pytest.param("[trainer]\nfp16 = true", "trains in bfloat16", id="fp16"),
+        pytest.param(
+            "[trainer]\nsave_only_model = true", "to the same losses", id="half a checkpoint"
+        ),
+        pytest.param("[trainer]\nignore_data_skip = true", "come next", id="rows seen again"),
         pytest.param("labels = 'firm'", "labels is 'firm'", id="labels"),
         pytest.param("max_length = 0", "max_length is 0", id="range"),
         pytest.param("trainer = 3", "make it a table", id="trainer as a number"),
@@ -127,6 +131,15 @@ def test_shipped_recipes_load(path: Path) -> None:
     assert load_recipe(path, kind, ["output=runs/x"]).model
     for word in ("Hardware", "Time", "Expect"):
         assert word in header
+
+
+@pytest.mark.parametrize("method", ["sft", "reward", "judge"])
+def test_dropout_is_allowed_where_no_library_turns_it_off(method: str) -> None:
+    path = next(path for path in RECIPES if path.name.startswith(f"{method}-8b"))
+    found = next(one for one in METHODS if one.name == method)
+    kind = getattr(import_module(found.module), found.recipe)
+    dropped = load_recipe(path, kind, ["lora.dropout=0.1"])
+    assert dropped.lora.dropout == 0.1
 
 
 def test_options_are_those_of_the_installed_trl() -> None:

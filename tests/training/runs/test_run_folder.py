@@ -26,6 +26,7 @@ def manifest_of(output: Path, sha256: str = "a" * 64, **changes: Any) -> Manifes
         model_digest="m" * 64,
         data=(DataUsed(path="p.jsonl", sha256=sha256, rows=1),),
         hardware=CPU,
+        processes=1,
         seed=recipe.seed,
         git_commit=None,
         versions={},
@@ -113,6 +114,30 @@ def test_resuming_another_run_is_refused(
     ):
         pass
     assert message in str(caught.value)
+
+
+def test_what_will_change_the_losses_is_told_and_kept(output: Path) -> None:
+    run, same = started(output), manifest_of(output)
+    assert run.note_changes(same, 4) == {}
+    assert not (output / "resumed.jsonl").exists()
+    versions = {"torch": "9"}
+    other = same.model_copy(
+        update={"processes": 8, "trainer": {**same.trainer, "bf16": True}, "versions": versions}
+    )
+    changed = run.note_changes(other, 4)
+    assert changed == {
+        "processes": (1, 8), "trainer.bf16": (False, True), "versions.torch": (None, "9"),
+    }  # fmt: skip
+    kept = json.loads((output / "resumed.jsonl").read_text())
+    assert (kept["step"], kept["changed"]["processes"]) == (4, [1, 8])
+
+
+def test_a_run_begun_without_telling_its_processes_is_gone_on_with(output: Path) -> None:
+    run = started(output)
+    manifest = json.loads((output / "manifest.json").read_text())
+    del manifest["processes"]
+    (output / "manifest.json").write_text(json.dumps(manifest))
+    assert run.note_changes(manifest_of(output), 4) == {}
 
 
 def test_folder_that_cannot_be_made_is_a_data_error(tmp_path: Path) -> None:
