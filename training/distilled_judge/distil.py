@@ -11,21 +11,27 @@ from judges.calibration.estimates import Estimate
 from judges.cards.labelled import LabelledPair, read_labelled
 from judges.constitutions.files import load_constitution
 from judges.errors import DataError
-from judges.jsonl import dump_line, read_jsonl, replacing
+from judges.jsonl import read_jsonl
 from judges.preferences import read_rankings
 from judges.progress import say
 from judges.records import Record
+from training.data.made_under import check_made_under
+from training.data.recipe import Share
+from training.distilled_judge.left_out import tell_left_out
 from training.distilled_judge.questions import (
     Mixture,
     PairQuestions,
     questions_of_people,
-    questions_of_rankings,
+    questions_of_ranking,
 )
-from training.distilled_judge.splitting import opening, split_by_prompt
+from training.distilled_judge.splitting import (
+    HELD_OUT,
+    opening,
+    split_by_prompt,
+    write_held_out,
+)
 from training.runs.recipe import DataUsed, RunRecipe
 from training.runs.run import Message, Progress, RunSummary, no_progress, open_run
-
-HELD_OUT = "held-out.jsonl"
 
 
 class JudgeRecipe(RunRecipe):
@@ -50,6 +56,9 @@ class JudgeRecipe(RunRecipe):
     """Questions a pair under the opposite of the principle, with the opposite label."""
     contrasts: Annotated[int, Field(ge=0)] = 1
     """Questions a pair under another principle, whose answer code knows."""
+    max_dropped: Share = 0.1
+    """Largest share of pairs that may be left out as longer than max_length, since a pair that is
+    cut off is another one; and of rankings that no judge scored."""
     plain_first: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the steps, from the first, that ask the family's own principle alone. To who does
     not read the principle yet, a question and its opposite say nothing together: with both from
@@ -122,7 +131,7 @@ class ProbeReport(Record):
     pairs: int
     """Pairs trained on that people labelled."""
     right: float
-    """Share of them told as people did."""
+    """Share of them told as people did, ties of theirs left out."""
     strength: float
     """Inverse regularisation, of the least cross-fitted loss."""
 
@@ -146,7 +155,10 @@ class Material:
     """What a recipe's data come to: questions to train on, pairs set aside."""
 
     def __init__(self, recipe: JudgeRecipe) -> None:
-        """Raises: DataError for what cannot be read, ConstitutionError."""
+        """Raises: DataError for what cannot be read or teaches nothing, ConstitutionError;
+        ConfigError for rankings made under another constitution."""
+        self.told: list[str] = []
+        """What a person should know of the rankings left out."""
         self.mixture = Mixture(
             recipe.wordings, recipe.certainty, recipe.opposites, recipe.contrasts, recipe.seed
         )
@@ -159,18 +171,31 @@ class Material:
         self._add_rankings(recipe)
         if not self.questions:
             raise DataError(f"{recipe.output}: no pair is left to train on; set fewer aside")
+        asked = [one for pair in self.questions for one in pair.asked if one.kind == "plain"]
+        if all(one.p_first == 0.5 for one in asked):
+            raise DataError(
+                f"{self.questions[0].place}: all labels are ties (0.5), this one and the others, "
+                "so there is nothing to learn; take pairs that people or the judge tell apart"
+            )
 
     def _add_rankings(self, recipe: JudgeRecipe) -> None:
+        if recipe.constitution is None:
+            return
         aside = {opening(pair.item.prompt) for pair in (*self.held_out, *self.development)}
-        for path in recipe.rankings:
-            numbered = enumerate(read_rankings(path), start=1)
-            lines = ((f"{path}:{number}", line) for number, line in numbered)
-            constitution = load_constitution(str(recipe.constitution))
-            self.questions += [
-                pair
-                for pair in questions_of_rankings(lines, constitution, recipe.family, self.mixture)
-                if opening(pair.conversation) not in aside
-            ]
+        constitution = load_constitution(recipe.constitution)
+        unscored, silent, total = [], [], 0
+        for place, line in _numbered(recipe.rankings):
+            total += 1
+            check_made_under(line, constitution, place)
+            pairs = questions_of_ranking(place, line, constitution, recipe.family, self.mixture)
+            if line["status"] != "scored":
+                unscored.append(place)
+            elif not pairs:
+                silent.append(place)
+            self.questions += [pair for pair in pairs if opening(pair.conversation) not in aside]
+        self.told += tell_left_out(unscored, total, "rankings are not scored", recipe.max_dropped)
+        no_votes = f"rankings hold no votes under the family {recipe.family!r}"
+        self.told += tell_left_out(silent, total, no_votes)
 
     def examined(self) -> list[PairQuestions]:
         """The development pairs under the first wording and under the card's negation of it."""
@@ -209,7 +234,10 @@ def train_judge(
     ) as run:
         if (done := run.finished(JudgeSummary)) is not None:
             return done
-        write_held_out(material.held_out, run.folder.path / HELD_OUT)
+        for text in material.told:
+            run.message(text)
+        if run.processes.is_main:
+            write_held_out(material.held_out, run.folder.path / HELD_OUT)
         from training.distilled_judge.distillation import Distillation
 
         work = Distillation(recipe, material, run)
@@ -229,28 +257,6 @@ def train_judge(
         )
 
 
-def write_held_out(pairs: Sequence[LabelledPair], file: Path) -> None:
-    """The pairs set aside, as `charter judge-card --data` reads them; nothing where none are."""
-    if not pairs:
-        return
-    with replacing(file) as stream:
-        stream.writelines(dump_line(_labelled_line(pair)) for pair in pairs)
-
-
-def _labelled_line(pair: LabelledPair) -> dict[str, Any]:
-    index = {1.0: 0, 0.0: 1, 0.5: None}
-    line: dict[str, Any] = {
-        "id": pair.item.id,
-        "prompt": [message.model_dump() for message in pair.item.prompt],
-        "completions": [completion.text for completion in pair.item.completions],
-        "preferred_index": index[pair.preferred],
-        "weight": pair.weight,
-    }
-    if pair.annotations:
-        line["annotators"] = [index[label] for label in pair.annotations]
-    return line | ({"subset": pair.slice} if pair.slice else {})
-
-
 def _read_all(files: Sequence[Path]) -> list[LabelledPair]:
     """The pairs of all files, split as one set: a prompt in two of them stays on one side."""
     pairs: dict[str, LabelledPair] = {}
@@ -263,6 +269,13 @@ def _read_all(files: Sequence[Path]) -> list[LabelledPair]:
                 )
             pairs[pair.item.id] = pair
     return list(pairs.values())
+
+
+def _numbered(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each ranking line with its place."""
+    for path in files:
+        for number, line in enumerate(read_rankings(path), start=1):
+            yield f"{path}:{number}", line
 
 
 def _rows_in(recipe: JudgeRecipe) -> Iterator[tuple[Path, int]]:

@@ -13,6 +13,7 @@ from judges.errors import ConfigError
 from judges.policies import model_folder
 from judges.progress import progress
 from training.distilled_judge.distil import Examination, JudgeRecipe, Material, ProbeReport
+from training.distilled_judge.left_out import tell_left_out
 from training.distilled_judge.lower_layers import (
     keep_lower_states,
     layers_of,
@@ -32,30 +33,37 @@ class Distillation:
     """A trainer that is ready, and what it trains on."""
 
     def __init__(self, recipe: JudgeRecipe, material: Material, run: Run) -> None:
-        """Raises: ConfigError, ModelError for what the libraries refuse."""
+        """Raises: ConfigError, ModelError for what the libraries refuse; DataError for too many
+        pairs longer than max_length, or labels that teach no probe."""
         self.recipe, self.run = recipe, run
         self.encoder = VoteEncoder(recipe.model)
-        self.kept = [pair for pair in material.questions if self._fits(pair)]
-        self.labelled = sum(map(self._fits, material.questions[: material.labelled]))
-        self.probe: ProbeReport | None = None
-        self.dropped = len(material.questions) - len(self.kept)
-        if not self.kept:
+        fits = self._fitting(material.questions)
+        if not any(fits):
             raise ConfigError(
                 f"max_length is {recipe.max_length}, but every question is longer; raise it"
             )
-        if self.dropped:
-            run.message(
-                f"{self.dropped} of {len(material.questions)} pairs are left out: longer than "
-                f"{recipe.max_length} tokens (max_length)"
-            )
-        both = zip(material.development, material.examined(), strict=True)
-        looked_at = [(pair, asked) for pair, asked in both if self._fits(asked)]
-        self.examined = [asked for _, asked in looked_at]
-        self.said = [pair for pair, _ in looked_at]
+        self._tell_longer(material.questions, fits, "pairs", recipe.max_dropped)
+        self.kept = list(compress(material.questions, fits))
+        self.labelled = sum(fits[: material.labelled])
+        self.dropped = len(material.questions) - len(self.kept)
+        self.probe: ProbeReport | None = None
+        asked = material.examined()
+        fits = self._fitting(asked)
+        self._tell_longer(asked, fits, "development pairs", None)
+        self.examined = list(compress(asked, fits))
+        self.said = list(compress(material.development, fits))
         self.trainer = self._make_trainer()
 
-    def _fits(self, pair: PairQuestions) -> bool:
-        return self.encoder.fits(pair, self.recipe.max_length)
+    def _fitting(self, pairs: Sequence[PairQuestions]) -> list[bool]:
+        return [self.encoder.fits(pair, self.recipe.max_length) for pair in pairs]
+
+    def _tell_longer(
+        self, pairs: Sequence[PairQuestions], fits: Sequence[bool], what: str, most: float | None
+    ) -> None:
+        places = [pair.place for pair, kept in zip(pairs, fits, strict=True) if not kept]
+        longer = f"{what} are longer than {self.recipe.max_length} tokens (max_length)"
+        for text in tell_left_out(places, len(pairs), longer, most):
+            self.run.message(text)
 
     def _make_trainer(self) -> VoteTrainer:
         from transformers import TrainingArguments

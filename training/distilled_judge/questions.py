@@ -4,7 +4,7 @@ Labels come from people, or from a larger judge whose votes stand in rankings. E
 its label as a probability, and its opposite the opposite label.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -83,16 +83,17 @@ def _of_people(pair: LabelledPair, mixture: Mixture, place: str) -> PairQuestion
     return PairQuestions(place, pair.item.prompt, first, second, tuple(asked))
 
 
-def questions_of_rankings(
-    rankings: Iterable[tuple[str, Mapping[str, Any]]],
+def questions_of_ranking(
+    place: str,
+    line: Mapping[str, Any],
     constitution: Constitution,
     family: str,
     mixture: Mixture,
-) -> Iterator[PairQuestions]:
-    """What a larger judge said under a family's principles, from (place, ranking line) pairs.
+) -> list[PairQuestions]:
+    """What a larger judge said under a family's principles of one ranking line's completions.
 
-    Its probability is the label. Raises: DataError when the constitution has no judged principle
-    of the family.
+    Its probability is the label. None where the line is not scored, or has no such vote.
+    Raises: DataError when the constitution has no judged principle of the family.
     """
     texts = {
         principle.id: principle.text
@@ -105,15 +106,12 @@ def questions_of_rankings(
             f"{constitution.reference}: no judged principle of the family {family!r}; it has "
             f"{', '.join(families) or 'none'}"
         )
-    for place, line in rankings:
-        yield from _of_ranking(place, line, texts, mixture)
+    return list(_of_ranking(place, line, texts, mixture)) if line["status"] == "scored" else []
 
 
 def _of_ranking(
     place: str, line: Mapping[str, Any], texts: Mapping[str, str], mixture: Mixture
 ) -> Iterator[PairQuestions]:
-    if line["status"] != "scored":
-        return
     conversation = tuple(Message.model_validate(message) for message in line["prompt"])
     for i, j in combinations(range(len(line["completions"])), 2):
         first, second = line["completions"][i], line["completions"][j]

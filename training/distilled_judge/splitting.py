@@ -3,9 +3,15 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from judges.cards.labelled import LabelledPair
+from judges.jsonl import dump_line, replacing
 from judges.records import Message
+
+HELD_OUT = "held-out.jsonl"
+"""The file of a run folder that holds the pairs set aside."""
 
 
 def opening(conversation: Sequence[Message]) -> str:
@@ -37,3 +43,25 @@ def split_by_prompt(
 
 def _place(text: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\n{text}".encode("utf-8", "replace")).hexdigest()
+
+
+def write_held_out(pairs: Sequence[LabelledPair], file: Path) -> None:
+    """The pairs set aside, as `charter judge-card --data` reads them; nothing where none are."""
+    if not pairs:
+        return
+    with replacing(file) as stream:
+        stream.writelines(dump_line(_labelled_line(pair)) for pair in pairs)
+
+
+def _labelled_line(pair: LabelledPair) -> dict[str, Any]:
+    index = {1.0: 0, 0.0: 1, 0.5: None}
+    line: dict[str, Any] = {
+        "id": pair.item.id,
+        "prompt": [message.model_dump() for message in pair.item.prompt],
+        "completions": [completion.text for completion in pair.item.completions],
+        "preferred_index": index[pair.preferred],
+        "weight": pair.weight,
+    }
+    if pair.annotations:
+        line["annotators"] = [index[label] for label in pair.annotations]
+    return line | ({"subset": pair.slice} if pair.slice else {})

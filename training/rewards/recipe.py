@@ -10,10 +10,11 @@ from pydantic import Field, model_validator
 
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
-from judges.errors import ConfigError, DataError
+from judges.errors import DataError
 from judges.preferences import NEEDED
 from judges.rewards.description import Head
 from judges.rewards.score import scope_words, words_of
+from training.data.made_under import check_made_under
 from training.data.messages import Messages
 from training.data.pairs import PairData, load_pairs
 from training.data.preferences import PreferencePair
@@ -193,12 +194,8 @@ def _check_line(line: Mapping[str, Any], constitution: Constitution | None, wher
         raise DataError(
             f"{where}: no `{absent[0]}`; this is no ranking line, make it with `charter rank`"
         )
-    made_under = line["digests"].get("constitution")
-    if constitution is not None and made_under != constitution.digest:
-        raise ConfigError(
-            f"{where}: ranked under the constitution {str(made_under)[:12]}…, but the recipe names "
-            f"{constitution.reference}, {constitution.digest[:12]}…; name the one it was made under"
-        )
+    if constitution is not None:
+        check_made_under(line, constitution, where)
 
 
 def _copies(rows: Sequence[_RankedRow]) -> tuple[list[int], list[int]]:

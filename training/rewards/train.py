@@ -17,6 +17,7 @@ from judges.progress import say
 from judges.records import Record
 from judges.rewards.description import Head
 from judges.rewards.encoding import RewardEncoder
+from training.data.lengths import named
 from training.rewards.accuracy import LengthNulls, accuracy, length_nulls
 from training.rewards.examples import EncodedPrompt, RankedPrompt, keep_completions, relabel
 from training.rewards.recipe import Examples, RewardRecipe, read_examples
@@ -77,7 +78,10 @@ def train_reward(
         encoded = _labelled(encoded, recipe)
         held_out, lost = encode_prompts(examples.held_out, encoder, examples, recipe.max_length)
         if lost:
-            run.message(f"{lost} completions held out are too long to be measured on (max_length)")
+            run.message(
+                f"{len(lost)} completions held out are too long to be measured on (max_length): "
+                f"{_named(lost)}"
+            )
         trainer, network = _make_trainer(recipe, examples, encoded, run)
         run.train(trainer)
         _publish(trainer, network, examples, recipe, run)
@@ -87,8 +91,8 @@ def train_reward(
             rows=len(encoded),
             rows_dropped=len(examples.train) - len(encoded),
             pairs=sum(one.ranked.pairs for one in encoded),
-            completions_dropped=dropped,
-            held_out_dropped=lost,
+            completions_dropped=len(dropped),
+            held_out_dropped=len(lost),
             accuracy=_of_heads(partial(accuracy, rewards, _ranked(held_out)), examples, held_out),
             nulls=_of_heads(
                 partial(length_nulls, rewards, _lengths(held_out), _ranked(held_out)),
@@ -103,19 +107,20 @@ def encode_prompts(
     encoder: RewardEncoder,
     examples: Examples,
     max_length: int,
-) -> tuple[list[EncodedPrompt], int]:
-    """Prompts as token ids, and how many completions are left out as too long.
+) -> tuple[list[EncodedPrompt], list[str]]:
+    """Prompts as token ids, and the place of each completion that is left out as too long.
 
     A prompt that keeps no labelled pair is left out too.
     """
-    found, dropped = [], 0
+    found: list[EncodedPrompt] = []
+    dropped: list[str] = []
     for row, one in enumerate(prompts):
         texts = [
             np.array(encoder.completion(one.prompt, completion), np.uint32)
             for completion in one.completions
         ]
         kept = [i for i, text in enumerate(texts) if len(text) <= max_length]
-        dropped += len(texts) - len(kept)
+        dropped += [one.place] * (len(texts) - len(kept))
         ranked = keep_completions(one, kept)
         if not ranked.pairs:
             continue
@@ -146,17 +151,23 @@ def _labelled(prompts: Sequence[EncodedPrompt], recipe: RewardRecipe) -> list[En
 
 
 def _say_dropped(
-    dropped: int, prompts: Sequence[RankedPrompt], recipe: RewardRecipe, message: Message
+    dropped: Sequence[str], prompts: Sequence[RankedPrompt], recipe: RewardRecipe, message: Message
 ) -> None:
     total = sum(len(one.completions) for one in prompts)
-    told = f"{dropped} of {total} completions are longer than {recipe.max_length} tokens with "
-    if dropped > recipe.max_dropped * total:
+    told = f"{len(dropped)} of {total} completions are longer than {recipe.max_length} tokens with "
+    if len(dropped) > recipe.max_dropped * total:
         raise ConfigError(
-            f"{told}their prompt (max_length); raise max_length, or max_dropped "
+            f"{told}their prompt (max_length): {_named(dropped)}; raise max_length, or max_dropped "
             f"({recipe.max_dropped:g}) to leave them out"
         )
     if dropped:
-        message(f"{told}their prompt, and left out (max_length)")
+        message(f"{told}their prompt, and left out (max_length): {_named(dropped)}")
+
+
+def _named(places: Sequence[str]) -> str:
+    """The first few places, each once."""
+    once = list(dict.fromkeys(places))
+    return named(range(len(once)), once.__getitem__)
 
 
 def _make_trainer(

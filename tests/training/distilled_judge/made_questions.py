@@ -5,12 +5,28 @@ from pathlib import Path
 from typing import Any
 
 from judges.cards.labelled import LabelledPair, parse_labelled
+from judges.constitutions.files import parse_constitution
 from training.distilled_judge.distil import JudgeRecipe
 from training.distilled_judge.questions import Mixture
 
 MIXTURE = Mixture(
     wordings=("Be brief.", "Prefer the brief one."), certainty=0.8, opposites=1, contrasts=2, seed=0
 )
+
+
+CONSTITUTION = """\
+name: made
+version: 1.0.0
+title: Made for a test
+licence: CC0-1.0
+description: One judged principle.
+principles:
+  - id: plain
+    family: clarity
+    title: Plain
+    text: The better completion is plainer.
+"""
+DIGEST = parse_constitution(CONSTITUTION.encode(), "made.yaml").digest
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
@@ -40,22 +56,8 @@ def ranking(number: int, p: float | None = 0.7) -> dict[str, Any]:
         "p": [[0.5, 0.9], [0.1, 0.5]],
         "ranking": [0, 1],
         "principles": {"plain": {"p": [[0.5, p], [other, 0.5]], "order_gap": 0.1}},
-        "digests": {"constitution": "c", "judge": "j", "calibration": None},
+        "digests": {"constitution": DIGEST, "judge": "j", "calibration": None},
     }
-
-
-CONSTITUTION = """\
-name: made
-version: 1.0.0
-title: Made for a test
-licence: CC0-1.0
-description: One judged principle.
-principles:
-  - id: plain
-    family: clarity
-    title: Plain
-    text: The better completion is plainer.
-"""
 
 
 def make_recipe(folder: Path, count: int = 24, **changes: Any) -> JudgeRecipe:

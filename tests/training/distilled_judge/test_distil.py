@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from judges.cards.labelled import parse_labelled, read_labelled
+from judges.cards.labelled import read_labelled
 from judges.engine.adapters import adapter_digest
 from judges.errors import ConfigError, DataError, ModelError
 from tests.training.distilled_judge.made_questions import (
@@ -20,13 +20,12 @@ from tests.training.distilled_judge.made_questions import (
 )
 from tests.training.tiny_policy import make_policy
 from training.distilled_judge.distil import (
-    HELD_OUT,
     JudgeRecipe,
     Material,
     train_judge,
-    write_held_out,
 )
-from training.distilled_judge.splitting import opening
+from training.distilled_judge.splitting import HELD_OUT, opening
+from training.distilled_judge.vote_encoder import VoteEncoder
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +48,14 @@ def change(recipe: JudgeRecipe, **changes: Any) -> JudgeRecipe:
     return JudgeRecipe.model_validate({**recipe.model_dump(), **changes, "trainer": trainer})
 
 
+def with_rankings(recipe: JudgeRecipe, lines: list[dict[str, Any]], **changes: Any) -> JudgeRecipe:
+    folder = recipe.output.parent
+    (folder / "made.yaml").write_text(CONSTITUTION)
+    (folder / "rankings.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    files = (folder / "rankings.jsonl",)
+    return change(recipe, rankings=files, constitution=str(folder / "made.yaml"), **changes)
+
+
 def metrics(recipe: JudgeRecipe) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (recipe.output / "metrics.jsonl").read_text().splitlines()]
 
@@ -57,17 +64,8 @@ def silent(text: str) -> None:
     assert text
 
 
-def test_material_keeps_prompts_apart_and_adds_a_larger_judges_votes(
-    tmp_path: Path, recipe: JudgeRecipe
-) -> None:
-    (tmp_path / "made.yaml").write_text(CONSTITUTION)
-    with (tmp_path / "rankings.jsonl").open("w") as stream:
-        stream.writelines(json.dumps(ranking(number)) + "\n" for number in range(40))
-    both = change(
-        recipe,
-        rankings=(tmp_path / "rankings.jsonl",),
-        constitution=str(tmp_path / "made.yaml"),
-    )
+def test_material_keeps_prompts_apart_and_adds_a_larger_judges_votes(recipe: JudgeRecipe) -> None:
+    both = with_rankings(recipe, [ranking(number) for number in range(40)])
     material = Material(both)
     aside = {opening(one.item.prompt) for one in (*material.held_out, *material.development)}
     asked = [opening(pair.conversation) for pair in material.questions]
@@ -76,6 +74,33 @@ def test_material_keeps_prompts_apart_and_adds_a_larger_judges_votes(
     assert len(asked) == 16 + 32
     assert not aside & set(asked)
     assert sum(data.rows for data in both.data_used()) == 64
+
+
+def test_rankings_without_votes_are_counted_named_and_bounded(recipe: JudgeRecipe) -> None:
+    """One the judge did not score, one whose principle did not apply."""
+    lines = [ranking(number) for number in range(38)]
+    lines += [ranking(38) | {"status": "error"}, ranking(39, p=None)]
+    some = with_rankings(recipe, lines)
+    file = some.rankings[0]
+    assert Material(some).told == [
+        f"1 of 40 rankings are not scored; the first: {file}:39; left out",
+        "1 of 40 rankings hold no votes under the family 'clarity'; "
+        f"the first: {file}:40; left out",
+    ]
+    with pytest.raises(DataError, match=r"more than max_dropped = 0.02 allows; raise it"):
+        Material(change(some, max_dropped=0.02))
+
+
+def test_rankings_under_other_words_are_refused(recipe: JudgeRecipe) -> None:
+    other = ranking(1)["digests"] | {"constitution": "f" * 64}
+    with pytest.raises(ConfigError, match=r"rankings.jsonl:2: ranked under the constitution ffff"):
+        Material(with_rankings(recipe, [ranking(0), ranking(1) | {"digests": other}]))
+
+
+def test_labels_that_are_all_ties_teach_nothing(recipe: JudgeRecipe) -> None:
+    lines = [ranking(number, p=0.5) for number in range(40)]
+    with pytest.raises(DataError, match=r"rankings.jsonl:\d+: all labels are ties \(0.5\)"):
+        Material(with_rankings(recipe, lines, labelled=()))
 
 
 def test_labels_of_several_files_are_split_as_one(tmp_path: Path, recipe: JudgeRecipe) -> None:
@@ -88,15 +113,6 @@ def test_labels_of_several_files_are_split_as_one(tmp_path: Path, recipe: JudgeR
     assert len(material.held_out) == 4
     with pytest.raises(DataError, match="id 'p0' stands in another labelled file too"):
         Material(change(recipe, labelled=(*recipe.labelled, *recipe.labelled)))
-
-
-def test_held_out_pairs_are_written_with_all_their_labels(tmp_path: Path) -> None:
-    line = {"completions": ["a", "b"], "preferred_index": None, "annotators": [0, 1], "weight": 2.0}
-    pairs = [parse_labelled({"id": "x", "prompt": "Tea?", "subset": "s", **line}, "here")]
-    write_held_out(pairs, tmp_path / "held-out.jsonl")
-    assert [one.model_dump(exclude={"item"}) for one in read_labelled(tmp_path / HELD_OUT)] == [
-        one.model_dump(exclude={"item"}) for one in pairs
-    ]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +158,14 @@ def test_loss_falls_to_what_the_labels_leave_open(runnable: JudgeRecipe) -> None
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on_with_the_same_losses(runnable: JudgeRecipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_shipped", [False, True], ids=["plain", "as the shipped recipe"])
+def test_killed_run_goes_on_with_the_same_losses(
+    runnable: JudgeRecipe, tmp_path: Path, as_shipped: bool
+) -> None:
+    if as_shipped:
+        probe: dict[str, Any] = {"upper_layers": 1, "lower_states": tmp_path / "states"}
+        probe |= {"probe_share": 0.9, "probe_spread": 2.0}
+        runnable = change(runnable, plain_first=0.6, other_weight=0.3, **probe)
     whole = change(runnable, output=tmp_path / "whole")
     train_judge(whole, message=silent)
     code = (
@@ -161,7 +184,7 @@ def test_killed_run_goes_on_with_the_same_losses(runnable: JudgeRecipe, tmp_path
     assert [line["step"] for line in metrics(runnable)] == [1, 2, 3]
     said: list[str] = []
     train_judge(runnable, resume=True, message=said.append)
-    assert said == [f"{runnable.output}: going on from the checkpoint of step 2"]
+    assert said[0] == f"{runnable.output}: going on from the checkpoint of step 2"
     assert metrics(runnable) == metrics(whole)
     assert adapter_digest(runnable.output) == adapter_digest(whole.output)
 
@@ -204,6 +227,12 @@ def test_the_principle_alone_comes_first(runnable: JudgeRecipe, tmp_path: Path) 
 def test_what_cannot_be_run_is_told(runnable: JudgeRecipe) -> None:
     with pytest.raises(ConfigError, match="max_length is 40, but every question is longer"):
         train_judge(change(runnable, max_length=40), message=silent)
+    lengths = _lengths(runnable)
+    some = change(runnable, max_length=lengths[8], output=runnable.output / "some")
+    with pytest.raises(
+        DataError, match=r"of 16 pairs are longer than \d+ tokens .*: labelled pair"
+    ):
+        train_judge(some, message=silent)
     with pytest.raises(ConfigError, match="upper_layers is 9, but the model has 2 layers"):
         train_judge(
             change(runnable, upper_layers=9, output=runnable.output / "nine"), message=silent
@@ -211,3 +240,9 @@ def test_what_cannot_be_run_is_told(runnable: JudgeRecipe) -> None:
     wild = {"learning_rate": 1e30, "max_grad_norm": 0.0}
     with pytest.raises(ModelError, match=r"training step \d: .* on labelled pair: p\d+"):
         train_judge(change(runnable, trainer=wild, output=runnable.output / "wild"), message=silent)
+
+
+def _lengths(recipe: JudgeRecipe) -> list[int]:
+    encoder = VoteEncoder(recipe.model)
+    pairs = Material(recipe).questions
+    return sorted(max(map(len, encoder.encode(pair)[0])) for pair in pairs)

@@ -1,11 +1,16 @@
 """A linear probe teaches what it can tell of pairs that it did not see, and nothing else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from judges.errors import DataError
 from judges.records import Message
-from training.distilled_judge.probe import cross_fit, taught_by
+from tests.judges.models.tiny_model import byte_level_bpe, write_model
+from training.distilled_judge.probe import completion_spans, cross_fit, taught_by
 from training.distilled_judge.questions import Asked, PairQuestions
+from training.distilled_judge.vote_encoder import VoteEncoder
 
 PAIRS, SIZE = 400, 20
 
@@ -42,6 +47,45 @@ def test_states_that_say_nothing_teach_nothing() -> None:
     taught = cross_fit(x, said, [str(row // 2) for row in range(PAIRS)])
     assert taught.right < 0.6
     assert np.abs(taught.p_B - 0.5).mean() < 0.12
+
+
+def test_ties_of_people_neither_count_nor_teach() -> None:
+    x, said = made(noise=0.25)
+    ties = np.random.default_rng(2).normal(size=x.shape)
+    with_ties = cross_fit(
+        np.concatenate([x, ties]),
+        np.concatenate([said, np.full(PAIRS, 0.5)]),
+        [str(row) for row in range(2 * PAIRS)],
+    )
+    assert with_ties.right > 0.65  # counted as the second, about half of the ties would be wrong
+    with pytest.raises(DataError, match="all labels of people are ties"):
+        cross_fit(x, np.full(PAIRS, 0.5), [str(row) for row in range(PAIRS)])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        pytest.param("Yes, do it.", "No.", ("Yes, do it.", "No."), id="nothing shared"),
+        pytest.param(
+            "It is so: tea is a drink.",
+            "It is so: no.",
+            ("tea is a drink.", "no."),
+            id="a beginning",
+        ),
+    ],
+)
+def test_spans_are_what_tells_the_completions_apart(
+    tmp_path: Path, first: str, second: str, told: tuple[str, str]
+) -> None:
+    write_model(tmp_path, byte_level_bpe())
+    (tmp_path / "config.json").write_text("{}")
+    encoder = VoteEncoder(str(tmp_path))
+    asked = (Asked("The better completion is kind.", 0.8, "plain"),)
+    pair = PairQuestions("here", (Message(role="user", content="x"),), first, second, asked)
+    ids = encoder.tree(pair)[0].ids_T.tolist()
+    for (start, length), text in zip(completion_spans(encoder, pair), told, strict=True):
+        assert ids[start : start + length] == encoder.encoder.encode_text(f" {text}")[-length:]
+        assert length >= len(encoder.encoder.encode_text(text)) - 1
 
 
 def test_its_share_goes_to_the_principle_and_its_opposite_only() -> None:

@@ -12,7 +12,7 @@ from training.distilled_judge.contrasts import OPPOSITES
 from training.distilled_judge.questions import (
     prompts_of,
     questions_of_people,
-    questions_of_rankings,
+    questions_of_ranking,
 )
 
 
@@ -61,11 +61,12 @@ def test_several_peoples_labels_are_averaged() -> None:
 def test_a_larger_judges_probability_is_the_label(tmp_path: Path) -> None:
     (tmp_path / "made.yaml").write_text(CONSTITUTION)
     constitution = load_constitution(str(tmp_path / "made.yaml"))
-    lines = [("r:1", ranking(1)), ("r:2", ranking(2, p=None)), ("r:3", {"status": "error"})]
-    (questions,) = questions_of_rankings(lines, constitution, "clarity", MIXTURE)
+    (questions,) = questions_of_ranking("r:1", ranking(1), constitution, "clarity", MIXTURE)
     plain, opposite = questions.asked[:2]
     assert (plain.principle, plain.p_first) == ("The better completion is plainer.", 0.7)
     assert opposite.p_first == pytest.approx(0.3)
     assert {asked.kind for asked in questions.asked[2:]} == {"contrast"}
+    for silent in (ranking(2, p=None), ranking(3) | {"status": "error"}):
+        assert questions_of_ranking("r:2", silent, constitution, "clarity", MIXTURE) == []
     with pytest.raises(DataError, match=r"no judged principle of the family 'kindness'; it has cl"):
-        list(questions_of_rankings(lines, constitution, "kindness", MIXTURE))
+        questions_of_ranking("r:1", ranking(1), constitution, "kindness", MIXTURE)
