@@ -1,6 +1,7 @@
 """How far a policy has moved from another."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from judges.model import ChatModel, Completion, Failure, ModelPrompt, Sampling
 from judges.models.openai import OpenAIModel
@@ -8,16 +9,25 @@ from judges.records import Item
 from training.evaluation.statistics import Interval, mean_interval
 
 
+class Divergence(NamedTuple):
+    """A KL divergence, and what it is without."""
+
+    interval: Interval | None
+    """In nats a completion; None where nothing could be measured."""
+    left_out: int
+    """Completions asked for that were not drawn, or not read."""
+
+
 async def kl_divergence(
     policy: ChatModel, base: ChatModel, prompts: Sequence[Item], samples: int, sampling: Sampling
-) -> Interval | None:
+) -> Divergence:
     """KL(policy || base) in nats a completion, by the log-ratio on samples at temperature 1.
 
-    None where the base's server does not take token ids, or without samples.
+    Without an interval where the base's server does not take token ids, or without samples.
     Cost: `samples` completions a prompt, read once by the base.
     """
     if not isinstance(base, OpenAIModel) or base.encoder is None or samples == 0:
-        return None
+        return Divergence(None, 0)
     asked = [ModelPrompt(messages=prompt.prompt) for prompt in prompts]
     as_it_is = sampling.model_copy(update={"n": samples, "temperature": 1.0, "logprobs": True})
     answers = await policy.complete(asked, as_it_is)
@@ -42,4 +52,5 @@ async def kl_divergence(
         for (row, _, _), reference in zip(drawn, scored, strict=True)
         if not isinstance(reference, Failure)
     ]
-    return mean_interval(ratios, rows, seed=sampling.seed or 0) if ratios else None
+    interval = mean_interval(ratios, rows, seed=sampling.seed or 0) if ratios else None
+    return Divergence(interval, samples * len(prompts) - len(ratios))

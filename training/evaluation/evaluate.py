@@ -12,18 +12,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from judges.ballots import ballot_of
 from judges.constitutions.constitution import Constitution
-from judges.judge import Judge, settings_of
+from judges.judge import Judge
 from judges.model import ChatModel, Sampling
 from judges.policies import open_policy
 from judges.rank import Progress, rank
 from judges.records import Item, Probability, Record
-from judges.reweigh import rankings
 from judges.store.vote_store import VoteStore
 from training.evaluation.answers import Answers, Drawn
 from training.evaluation.capability import Capability, Question, as_reader, compare_capability
-from training.evaluation.distance import kl_divergence
+from training.evaluation.distance import Divergence, kl_divergence
 from training.evaluation.harness import Benchmark
 from training.evaluation.judged_refusals import tell_refusals
 from training.evaluation.narrators import Dispute
@@ -31,7 +29,9 @@ from training.evaluation.policy_text import Diversity, PolicyText, compare_diver
 from training.evaluation.refusals import Probe, Refusals, ToldBy
 from training.evaluation.statistics import Interval
 from training.evaluation.sycophancy import Sycophancy, compare_sycophancy
-from training.evaluation.win_rates import NOISE, Pairs, WinRate, win_rate
+from training.evaluation.unanswered import Unanswered, count_unanswered
+from training.evaluation.verdicts import Told, verdict
+from training.evaluation.win_rates import NOISE, Pairs, WinRate
 
 
 class EvaluationSettings(Record):
@@ -97,6 +97,8 @@ class Evaluation(Record):
     """The other's."""
     kl: Interval | None
     """KL(policy || other) in nats a completion; None where token ids are not at hand."""
+    unanswered: Unanswered | None = None
+    """What the policies did not answer."""
     diversity: Diversity | None = None
     """Whether answers became alike."""
     refusals: Refusals | None = None
@@ -148,7 +150,7 @@ async def evaluate(
         async for part in rank(items, constitution, judges, store, progress=progress)
         for line in part
     }
-    told = _Told(Pairs(items), [lines[item.id] for item in items], constitution, seed)
+    told = Told(Pairs(items), [lines[item.id] for item in items], constitution, seed)
     return Evaluation(
         constitution=constitution.reference,
         digests=told.lines[0]["digests"],
@@ -158,14 +160,15 @@ async def evaluate(
         prompts=len(prompts),
         win_rate=told.win_rate(),
         noise_floor=told.win_rate(noise=True),
-        win_rate_rules=_part(told, True, judges, store),
-        win_rate_judged=_part(told, False, judges, store),
+        win_rate_rules=told.part(True, judges, store),
+        win_rate_judged=told.part(False, judges, store),
         principles={
             principle.id: told.win_rate(principle.id) for principle in constitution.principles
         },
         policy_text=look_at_text(won, seed),
         against_text=look_at_text(lost, seed),
-        kl=said.kl,
+        kl=said.kl.interval,
+        unanswered=count_unanswered(won, lost, settings.samples, said.kl.left_out),
         diversity=compare_diversity(lost, won, seed),
         refusals=await tell_refusals(
             probes, *said.probed, settings.refusals_by, judges, store, seed
@@ -187,7 +190,7 @@ class _Said(NamedTuple):
     lost: Drawn
     other: Drawn
     probed: tuple[Drawn, Drawn] | None
-    kl: Interval | None
+    kl: Divergence
     capability: Capability | None
     sycophancy: Sycophancy | None
 
@@ -265,42 +268,6 @@ def _pairs(prompts: Sequence[Item], left: Drawn, right: Drawn, prefix: str = "")
     ]
 
 
-class _Told:
-    """What the judges told of every pair."""
-
-    def __init__(
-        self,
-        pairs: Pairs,
-        lines: Sequence[Mapping[str, Any]],
-        constitution: Constitution,
-        seed: int,
-    ) -> None:
-        self.pairs, self.lines, self.constitution, self.seed = pairs, lines, constitution, seed
-
-    def win_rate(self, principle: str | None = None, *, noise: bool = False) -> WinRate:
-        """Of all principles together, or of one alone."""
-        verdicts = [_verdict(line, principle) for line in self.lines]
-        margin = self.constitution.aggregate.tie_margin
-        return win_rate(self.pairs, verdicts, margin, self.seed, noise=noise)
-
-
-def _verdict(line: Mapping[str, Any], principle: str | None = None) -> float | None:
-    told = line if principle is None else line["principles"].get(principle, {"p": [[None, None]]})
-    p = told["p"][0][1]
-    return None if p is None or p != p else float(p)
-
-
-def _part(told: _Told, rules: bool, judges: Sequence[Judge], store: VoteStore) -> WinRate | None:
-    """The win rate that some of the principles alone give: the same votes, no model call."""
-    kept = tuple(p for p in told.constitution.principles if (p.rule is not None) == rules)
-    if not kept:
-        return None
-    part = told.constitution.model_copy(update={"principles": kept})
-    settings = settings_of(judges)
-    ballots = [ballot_of(item, settings) for item in told.pairs.items]
-    return _Told(told.pairs, list(rankings(ballots, part, store)), part, told.seed).win_rate()
-
-
 def _examples(
     prompts: Sequence[Item], won: Drawn, lost: Drawn, lines: Mapping[str, Any]
 ) -> tuple[Example, ...]:
@@ -310,7 +277,7 @@ def _examples(
             prompt=prompt.prompt[-1].content,
             policy=ours[0].text,
             against=theirs[0].text,
-            p=_verdict(lines[f"{prompt.id}#0"]),
+            p=verdict(lines[f"{prompt.id}#0"]),
         )
         for prompt, ours, theirs in zip(prompts, won, lost, strict=True)
         if ours and theirs

@@ -12,6 +12,7 @@ from judges.pages import page_environment, percent, render_page
 from training.evaluation.changes import Change
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.refusals import Refusals
+from training.evaluation.unanswered import Unanswered
 from training.evaluation.win_rates import WinRate
 
 HERE = Path(__file__).parent
@@ -35,6 +36,7 @@ def evaluation_page(found: Evaluation) -> str:
         found=found,
         headline=headline(found.win_rate),
         warnings=warnings(found),
+        missing=missing(found.unanswered),
         rates=_rates(found),
     )
 
@@ -90,6 +92,22 @@ def warnings(found: Evaluation) -> list[str]:
         told.append("Fewer answers are finished sentences than before.")
     told += _lost(found)
     return told
+
+
+def missing(found: Unanswered | None) -> str:
+    """What the policies did not answer, in words; nothing where all was answered."""
+    if found is None:
+        return ""
+    told = ""
+    if found.pairs:
+        told = (
+            f"Of {found.asked} answers asked of each, {found.against} are missing before and "
+            f"{found.policy} after, so {found.pairs} pairs are not compared: where a policy fails, "
+            "it neither wins nor loses. "
+        )
+    if found.kl:
+        told += f"The distance between the policies is measured without {found.kl} completions."
+    return told.strip()
 
 
 def _lost(found: Evaluation) -> list[str]:

@@ -11,10 +11,11 @@ from training.evaluation.capability import Capability
 from training.evaluation.changes import Change
 from training.evaluation.evaluate import Evaluation, Example
 from training.evaluation.harness import Benchmark
-from training.evaluation.page import evaluation_page, figures, headline, warnings
+from training.evaluation.page import evaluation_page, figures, headline, missing, warnings
 from training.evaluation.policy_text import Diversity, PolicyText
 from training.evaluation.refusals import Refusals
 from training.evaluation.sycophancy import Sycophancy
+from training.evaluation.unanswered import Unanswered
 
 
 def estimate(value: float, half: float = 0.05, n: int = 48) -> Estimate:
@@ -165,3 +166,13 @@ def test_the_headline_goes_no_further_than_its_interval() -> None:
     assert headline(win(0.25)).startswith("The policy follows the constitution worse")
     assert headline(win(0.55)).startswith("No difference can be shown")
     assert headline(win(0.5, n=0, unscored=7)).startswith("Nothing can be said")
+
+
+def test_what_a_policy_did_not_answer_is_told_with_its_number() -> None:
+    failed = Unanswered(asked=96, policy=3, against=1, pairs=4, kl=2)
+    page = evaluation_page(measured(unanswered=failed))
+    assert "Of 96 answers asked of each, 1 are missing before and 3 after, so 4 pairs" in page
+    assert "measured without 2 completions" in page
+    whole = Unanswered(asked=96, policy=0, against=0, pairs=0, kl=0)
+    assert missing(whole) == missing(None) == ""
+    assert "missing" not in evaluation_page(measured(unanswered=whole))
