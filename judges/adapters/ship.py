@@ -1,6 +1,6 @@
 """Put a trained adapter and its cards in the folder of those that ship.
 
-    python -m judges.adapters.ship RUN --name harmlessness --card after.json [--before before.json]
+    python -m judges.adapters.ship RUN --name N --family F --card after.json [--before before.json]
 
 It judges by default only where its own card shows it above the best judge that reads nothing. A
 card holds no text of any pair. The adapter ships byte for byte as its run left it: cards and votes
@@ -49,7 +49,7 @@ def ship(
         )
     made_by = _read_manifest(run / "manifest.json", family)
     told = ShippedAdapter(
-        family=family, by_default=is_shown_better(after), measured=after["gate_reason"]
+        family=family, by_default=is_shown_better(after), measured=_in_words(after)
     )
     made = folder / name
     made.mkdir(parents=True, exist_ok=True)
@@ -67,6 +67,13 @@ def is_shown_better(card: dict[str, Any]) -> bool:
     """Whether the 95 % interval of a card's accuracy lies above the best null's accuracy."""
     low = card["accuracy_low"]
     return low is not None and low > max(card["nulls"].values())
+
+
+def _in_words(card: dict[str, Any]) -> str:
+    """What a card shows, and whether the judge reads what it is asked."""
+    inversion = card.get("inversion")
+    turned = "not measured" if inversion is None else f"{inversion:.1%} of verdicts"
+    return f"{card['gate_reason']}; turned round by a negated principle: {turned}"
 
 
 def _read_card(file: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def write_card(folder: Path, low: float | None = 0.6, adapter: str | None = None
         "accuracy_low": low,
         "nulls": {"shortest": 0.58, "random": 0.5},
         "gate_reason": "accuracy 65.0%",
+        "inversion": 0.048,
         "subject": {"fingerprints": [f"weights:0{adapter}"]},
     }
     (folder / "card.json").write_text(json.dumps(card))
@@ -67,7 +68,9 @@ def test_the_card_decides_whether_it_judges(
     out = tmp_path / "ships"
     made = ship(run, "safe", "harmlessness", write_card(tmp_path, low), folder=out)
     assert adapters_by_default(out) == ({"harmlessness": made} if judges else {})
-    assert shipped_adapters(out)[made].measured == "accuracy 65.0%"
+    assert shipped_adapters(out)[made].measured == (
+        "accuracy 65.0%; turned round by a negated principle: 4.8% of verdicts"
+    )
 
 
 def test_what_ships_is_what_its_card_names(run: Path, tmp_path: Path) -> None:
