@@ -19,6 +19,7 @@ def add_benchmarks(verbs: Verbs) -> None:
     _add_methods(names)
     _add_online(names)
     _add_over_optimisation(names)
+    _add_hacked_ppo(names)
 
 
 def _add_encoding(names: Verbs) -> None:
@@ -141,3 +142,20 @@ def _add_over_optimisation(names: Verbs) -> None:
     hacked.add_argument("--pairs", type=whole, default=400, help="labelled for each model (400)")
     hacked.add_argument("--flaw", type=float, default=2.0, help="logits a labeller's word is worth")
     hacked.add_argument("--seeds", type=whole, default=5, help="draws of labels and split (5)")
+
+
+def _add_hacked_ppo(names: Verbs) -> None:
+    hacked = add_verb(
+        names,
+        "hacked-ppo",
+        "PPO on one flawed reward model and on an ensemble, watched by the guard",
+        later("run_hacked_ppo", HERE),
+    )
+    hacked.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="runs, results")
+    hacked.add_argument("--members", type=whole, default=5, help="of the ensemble, 7 at most (5)")
+    hacked.add_argument("--flaw", type=float, default=2.0, help="logits a labeller's word is worth")
+    hacked.add_argument("--seeds", type=whole, default=1, help="of models and runs (1)")
+    hacked.add_argument("--steps", type=whole, default=24, help="of PPO (24)")
+    hacked.add_argument("--looks", type=whole, default=6, help="of the guard, after the first (6)")
+    hacked.add_argument("--learning-rate", type=float, default=3e-4, help="of the policy (3e-4)")
+    hacked.add_argument("--model", default="embedded", help="model folder (embedded)")

@@ -46,6 +46,8 @@ class Pool(NamedTuple):
     """How well each meets the rules, 0 to 1."""
     words_PNW: Floats
     """Counts of the commonest words and the length, each with mean 0 and spread 1."""
+    words: tuple[str, ...]
+    """These words, the commonest first; the length, which comes last, is none."""
 
 
 def make_pool(items: Sequence[Item], constitution: Constitution) -> Pool:
@@ -70,7 +72,8 @@ def make_pool(items: Sequence[Item], constitution: Constitution) -> Pool:
     spread = words.std(0)
     words = (words - words.mean(0)) / np.where(spread > 0, spread, 1.0)
     shape = (len(items), count)
-    return Pool(np.array(truth, float).reshape(shape), words.reshape(*shape, -1))
+    counted = words.reshape(*shape, -1)
+    return Pool(np.array(truth, float).reshape(shape), counted, tuple(known))
 
 
 def fake_items(prompts: int, samples: int) -> list[Item]:
@@ -141,8 +144,10 @@ def _run(pool: Pool, members: int, pairs: int, flaw: float, seed: int) -> dict[s
     rng = np.random.default_rng([seed, 17])
     order = rng.permutation(len(pool.truth_PN))
     half = len(order) // 2
-    taught, chosen = (Pool(*(part[rows] for part in pool)) for rows in
-                      (order[:half], order[half:]))  # fmt: skip
+    taught, chosen = (
+        pool._replace(truth_PN=pool.truth_PN[rows], words_PNW=pool.words_PNW[rows])
+        for rows in (order[:half], order[half:])
+    )
     # Labellers differ in their quirk; the last one's model is what the guard looks at.
     quirks = rng.choice(pool.words_PNW.shape[2] - 1, size=members + 1, replace=False)
     heads = [_fitted(taught, int(quirk), pairs, flaw, rng) for quirk in quirks]

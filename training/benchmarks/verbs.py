@@ -119,6 +119,29 @@ def run_over_optimisation(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_hacked_ppo(options: argparse.Namespace) -> int:
+    """`charter benchmark hacked-ppo`"""
+    from training.benchmarks.hacked_ppo import LIKED, benchmark_hacked_ppo
+
+    if options.members >= LIKED:
+        raise ConfigError(
+            f"--members is {options.members}; use {LIKED - 1} at most, so that each labeller, the "
+            "held-out one too, likes a word of its own"
+        )
+    told = benchmark_hacked_ppo(
+        options.out,
+        options.members,
+        options.flaw,
+        options.seeds,
+        options.steps,
+        options.looks,
+        options.learning_rate,
+        options.model,
+    )
+    emit(json.dumps(told, indent=1))
+    return 0
+
+
 def _ranked(
     options: argparse.Namespace, principles: Sequence[str] | None = None
 ) -> list[RankedPrompt]:

@@ -1,6 +1,6 @@
-"""What a TRL trainer leaves behind when its reward goes away: a checkpoint of the last whole step.
+"""What a TRL trainer leaves behind when its reward stops it: a checkpoint of the last whole step.
 
-The step that failed had drawn completions already. Random states are put back to where that step
+A step that failed had drawn completions already. Random states are put back to where that step
 began, so that the resumed run draws the very same.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from judges.errors import VerdictError
 from training.online.waiting import RewardAway
 
 
@@ -28,6 +29,7 @@ class StepBegins(TrainerCallback):
 
         devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         self._kept = (
+            state.global_step,
             random.getstate(),
             np.random.get_state(),
             torch.get_rng_state(),
@@ -36,15 +38,20 @@ class StepBegins(TrainerCallback):
         )
 
     def put_back(self, state: Any) -> bool:
-        """Go back to where the step began; False when none had."""
+        """Go back to where a step that is not whole began; False when no step had begun.
+
+        A step that is whole already, when only a look at it failed, stays.
+        """
         if self._kept is None:
             return False
+        done, python, numpy, cpu, devices, tokens = self._kept
+        if state.global_step != done:
+            return True
         import random
 
         import numpy as np
         import torch
 
-        python, numpy, cpu, devices, tokens = self._kept
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(cpu)
@@ -56,7 +63,9 @@ class StepBegins(TrainerCallback):
 
 @contextmanager
 def leaving_checkpoint(trainer: Any) -> Iterator[None]:
-    """Save the last whole step before a run stops for want of a reward, or by Ctrl-C.
+    """Save the last whole step before a run stops by its reward, or by Ctrl-C.
+
+    A reward may stay away, be no number, or be the same for all.
 
     With several processes, of which one may have stopped alone, the last regular checkpoint stands.
     """
@@ -64,7 +73,7 @@ def leaving_checkpoint(trainer: Any) -> Iterator[None]:
     trainer.add_callback(begins)
     try:
         yield
-    except (RewardAway, KeyboardInterrupt):
+    except (RewardAway, VerdictError, KeyboardInterrupt):
         alone = trainer.accelerator.num_processes == 1
         if alone and trainer.state.global_step and begins.put_back(trainer.state):
             # Half a step's gradients belong to no checkpoint; the resumed step makes them anew.

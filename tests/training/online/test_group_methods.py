@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import tests.training.ppo.tiny_run as rewards
+from judges.errors import VerdictError
 from tests.training.ppo.tiny_run import make_prompts
 from tests.training.tiny_policy import make_policy
 from training.online.group_methods import (
@@ -69,35 +71,76 @@ def test_grpo_raises_a_trivial_reward(tmp_path: Path, model: Path) -> None:
     assert (whole.output / "model.safetensors").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "train"), [(GrpoRecipe, train_grpo), (RlooRecipe, train_rloo)], ids=["grpo", "rloo"]
-)
-def test_a_reward_that_stays_away_leaves_the_last_step_and_the_run_goes_on_the_same(
-    tmp_path: Path, model: Path, kind: Any, train: Any
-) -> None:
-    import tests.training.ppo.tiny_run as rewards
-
-    rewards.SWITCH = tmp_path / "away"
-    function = "tests.training.ppo.tiny_run:while_there_is_no_switch"
-    python = [{"kind": "python", "function": function}]
-    unbroken = make_recipe(tmp_path, model, kind, rewards=python, output=tmp_path / "unbroken")
-    train(unbroken, message=silent)
-    recipe = make_recipe(tmp_path, model, kind, rewards=python)
+def switching_on_after_step_3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes the rewards of `tiny_run` that heed its switch fail from then on."""
+    monkeypatch.setattr(rewards, "SWITCH", folder / "away")
 
     def watch(step: int, _total: int, _loss: float) -> None:
         if step == 3:
             rewards.SWITCH.touch()
 
+    return watch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "train"), [(GrpoRecipe, train_grpo), (RlooRecipe, train_rloo)], ids=["grpo", "rloo"]
+)
+@pytest.mark.parametrize(
+    ("function", "error", "match"),
+    [
+        pytest.param("while_there_is_no_switch", RewardAway, "--resume", id="away"),
+        pytest.param("no_number_under_the_switch", VerdictError, "is nan for 16 of 16", id="nan"),
+    ],
+)
+def test_a_reward_that_fails_leaves_the_last_step_and_the_run_goes_on_the_same(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, train: Any,
+    function: str, error: type[Exception], match: str,
+) -> None:  # fmt: skip
+    watch = switching_on_after_step_3(tmp_path, monkeypatch)
+    python = [{"kind": "python", "function": f"tests.training.ppo.tiny_run:{function}"}]
+    unbroken = make_recipe(tmp_path, model, kind, rewards=python, output=tmp_path / "unbroken")
+    train(unbroken, message=silent)
+    recipe = make_recipe(tmp_path, model, kind, rewards=python)
     said: list[str] = []
-    with pytest.raises(RewardAway, match="--resume"):
+    with pytest.raises(error, match=match):
         train(recipe, progress=watch, message=said.append)
-    assert any("asked again in" in text for text in said)
+    assert any("asked again in" in text for text in said) == (error is RewardAway)
     assert (recipe.output / "checkpoints" / "checkpoint-3").exists()
     rewards.SWITCH.unlink()
     summary = train(recipe, resume=True, message=silent)
     assert summary.steps == 4
     assert told(recipe) == told(unbroken)
+
+
+@pytest.mark.slow
+def test_a_look_that_fails_loses_no_step(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = switching_on_after_step_3(tmp_path, monkeypatch)
+    function = "tests.training.ppo.tiny_run:while_there_is_no_switch"
+    guard = {
+        "prompts": str(make_prompts(tmp_path / "heldout.jsonl")), "every": 4, "max_tokens": 4,
+        "held_out": [{"kind": "python", "function": function}],
+        "patience": {"longest_s": 0.2, "first_wait_s": 0.05},
+    }  # fmt: skip
+    steps = {"max_steps": 6, "save_steps": 6}
+    unbroken = make_recipe(
+        tmp_path, model, GrpoRecipe, guard=guard, trainer=steps, output=tmp_path / "unbroken"
+    )
+    train_grpo(unbroken, message=silent)
+    recipe = make_recipe(tmp_path, model, GrpoRecipe, guard=guard, trainer=steps)
+    with pytest.raises(RewardAway):
+        train_grpo(recipe, progress=watch, message=silent)
+    assert (recipe.output / "checkpoints" / "checkpoint-4").exists()
+    rewards.SWITCH.unlink()
+    train_grpo(recipe, resume=True, message=silent)
+
+    def later(one: Any) -> list[Any]:
+        lines = [line for line in metrics(one) if line["step"] > 4]
+        return [(line["step"], line.get("loss"), line.get("reward")) for line in lines]
+
+    assert later(recipe) == later(unbroken)
 
 
 def told(recipe: Any) -> list[dict[str, Any]]:

@@ -115,6 +115,15 @@ def while_there_is_no_switch(
     return count_e(prompts, completions)
 
 
+def no_number_under_the_switch(
+    prompts: Sequence[Item], completions: Sequence[CompletionText]
+) -> list[float | None]:
+    """As `count_e`, no number while a file exists."""
+    if SWITCH.exists():
+        return [float("nan") for _ in completions]
+    return count_e(prompts, completions)
+
+
 CALLS = itertools.count(1)
 
 
