@@ -67,7 +67,7 @@ class Learner:
             room = SCORING_ROOM * self.settings.micro_batch_tokens
             for rows in by_length([_length(one) for one in drawn], room):
                 batch = right_padded([drawn[row].sequence for row in rows], device)
-                outputs = self.model(batch)
+                outputs = self.plain(batch)  # no process waits for another that has nothing drawn
                 with self.accelerator.autocast():
                     reference = self.plain.reference_logprobs(batch)
                 width = batch.mask_BT.shape[1]

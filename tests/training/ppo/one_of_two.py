@@ -27,6 +27,15 @@ def main(out: Path) -> None:
     told["steps"] = learner.optimizer.state_dict()["state"][0]["step"]
     told["in_step"] = learner.total(weights(learner)["value_head.weight"].clone())
     told["alone"] = weights(learner)["value_head.weight"]
+    # Three passes here, one there, of scoring and of an update: neither waits for the other's.
+    learner = make_learner(
+        lora=True, adam_epsilon=1.0, learning_rate=1.0, epochs=2, micro_batch_tokens=1
+    )
+    told["apart"] = learner.improve(drawn, learner.score(drawn), scores, shaping, 0.05, 1)
+    # A process that has nothing to score, as a server refused all its prompts, is not waited for.
+    if rank == 0:
+        learner.score(drawn)
+    told["both"] = float(learner.total(torch.ones(())))
     torch.save(told, out / f"rank-{rank}.pt")
 
 

@@ -46,10 +46,12 @@ def test_two_processes_make_the_step_of_one(tmp_path: Path) -> None:
     for rank in "01":
         told = torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True)
         assert told["metrics"] == pytest.approx(metrics, rel=1e-3, abs=1e-5)
+        assert told["apart"] == pytest.approx(metrics, rel=1e-3, abs=1e-5)
         for name, value in weights(whole).items():
             torch.testing.assert_close(told["weights"][name], value, atol=1e-5, rtol=1e-3)
         assert told["steps"] == 3
         torch.testing.assert_close(told["in_step"], 2 * told["alone"])
+        assert told["both"] == 2
     moved = max(float((weights(whole)[name] - before[name]).abs().max()) for name in before)
     assert moved > 1e-3
 
