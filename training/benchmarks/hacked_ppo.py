@@ -2,8 +2,8 @@
 
 Rules are the truth. Labellers see it, and each has a quirk: one of the commonest words, which it
 likes. A reward model is a head on the frozen states of the policy's base, trained on the labels of
-one labeller for pairs of the base's own completions. PPO presses on one such model, or on several of
-different labellers together; the guard looks at the rules and at the model of yet another labeller.
+one labeller for pairs of the base's own completions. PPO presses on one such model, or on several
+of different labellers together; the guard looks at the rules and at the model of another labeller.
 Nothing is ended, so that what would have come after the guard's word is seen, too.
 
 `over_optimisation.py` asks the same of best-of-n, where it can be computed exactly.
@@ -200,52 +200,55 @@ def summarise(runs: Sequence[Sequence[Observation]]) -> dict[str, Any]:
 
     Intervals are over prompts, whose numbers of all seeds go together.
     """
-    ends = [_end(looks) for looks in runs]
-    published = [best_of(looks[:end]) for looks, end in zip(runs, ends, strict=True)]
+    published = [_published(looks) for looks in runs]
     last = [looks[-1] for looks in runs]
     return {
         "looks": [_pooled(some) for some in zip(*runs, strict=True)],
         "ended_at": {
             name: [_first_shown(looks, [name]) for looks in runs] for name in (HELD_OUT, TRUTH)
         },
-        "published_at": [None if look is None else look.step for look in published],
-        "published": _pooled([look for look in published if look is not None]),
-        "published_over_last": _difference(published, last),
+        "published_at": [look.step for look in published],
+        "published": _pooled(published),
+        "published_over_last": {
+            name: _difference(published, last, name) for name in (HELD_OUT, TRUTH)
+        },
     }
 
 
 def softened(
     one: Sequence[Sequence[Observation]], several: Sequence[Sequence[Observation]]
 ) -> dict[str, Any]:
-    """What the truth is worth to an ensemble's policy above that of one model, prompt by prompt.
+    """What an ensemble's policy has above that of one model, prompt by prompt, of what is watched.
 
     After the last step, and at the nats that both reach under every seed, read between two looks.
     """
-    told: dict[str, Any] = {
-        "last": _difference([looks[-1] for looks in several], [looks[-1] for looks in one])
-    }
-    for level in LEVELS:
-        both = [[at_kl(looks, level) for looks in runs] for runs in (several, one)]
-        if all(values is not None for runs in both for values in runs):
-            gap = np.array(both[0], float) - np.array(both[1], float)
-            told[f"{level:g} nats"] = _estimate(gap)
+    told: dict[str, Any] = {}
+    for name in (HELD_OUT, TRUTH):
+        lasts = ([looks[-1] for looks in several], [looks[-1] for looks in one])
+        told[name] = {"last": _difference(*lasts, name)}
+        for level in LEVELS:
+            both = [[at_kl(looks, level, name) for looks in runs] for runs in (several, one)]
+            if all(values is not None for runs in both for values in runs):
+                gap = np.array(both[0], float) - np.array(both[1], float)
+                told[name][f"{level:g} nats"] = _estimate(gap)
     return told
 
 
-def at_kl(looks: Sequence[Observation], level: float) -> Floats | None:
-    """The truth of each prompt where a run's KL first reaches a level, linear between two looks."""
+def at_kl(looks: Sequence[Observation], level: float, name: str = TRUTH) -> Floats | None:
+    """What each prompt has where a run's KL first reaches a level, linear between two looks."""
     for before, after in itertools.pairwise(looks):
         low, high = _nats(before), _nats(after)
         if low <= level <= high and high > low:
             part = (level - low) / (high - low)
-            return (1 - part) * _truth(before) + part * _truth(after)
+            return (1 - part) * _values(before, name) + part * _values(after, name)
     return None
 
 
-def _end(looks: Sequence[Observation]) -> int:
-    """How many looks there are until the guard would end the run."""
+def _published(looks: Sequence[Observation]) -> Observation:
+    """The best look where the guard would end the run; the last of a run that it would not end."""
     step = _first_shown(looks, (HELD_OUT, TRUTH))
-    return sum(step is None or look.step <= step for look in looks)
+    best = best_of([look for look in looks if step is not None and look.step <= step])
+    return looks[-1] if best is None else best
 
 
 def _first_shown(looks: Sequence[Observation], names: Sequence[str]) -> int | None:
@@ -273,10 +276,10 @@ def _pooled(looks: Sequence[Observation]) -> dict[str, Any]:
 
 
 def _difference(
-    these: Sequence[Observation | None], those: Sequence[Observation]
+    these: Sequence[Observation], those: Sequence[Observation], name: str
 ) -> dict[str, Any]:
-    pairs = [(a, b) for a, b in zip(these, those, strict=True) if a is not None]
-    return _estimate(np.array([_truth(a) - _truth(b) for a, b in pairs], float))
+    pairs = zip(these, those, strict=True)
+    return _estimate(np.array([_values(a, name) - _values(b, name) for a, b in pairs], float))
 
 
 def _estimate(values_RN: Floats) -> dict[str, Any]:
@@ -288,8 +291,8 @@ def _estimate(values_RN: Floats) -> dict[str, Any]:
     return mean_estimate(values[known], groups[known], seed=0).model_dump()
 
 
-def _truth(look: Observation) -> Floats:
-    return np.array(look.values[TRUTH], float)
+def _values(look: Observation, name: str) -> Floats:
+    return np.array(look.values[name], float)
 
 
 def _nats(look: Observation) -> float:

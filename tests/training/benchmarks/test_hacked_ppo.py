@@ -1,4 +1,4 @@
-"""A hacked PPO run: what is read from the guard's looks, and the whole benchmark on a tiny model."""
+"""A hacked PPO run: what is read from the guard's looks, and all of it on a tiny model."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_fall_of_the_truth_ends_the_run_and_the_best_look_before_it_is_publish
     assert told["ended_at"] == {"model": [None], "rules": [2]}
     assert told["published_at"] == [1]
     assert told["published"]["rules"]["value"] == pytest.approx(0.8, abs=0.03)
-    assert told["published_over_last"]["value"] == pytest.approx(0.6, abs=0.03)
+    assert told["published_over_last"]["rules"]["value"] == pytest.approx(0.6, abs=0.03)
     assert [look["steps"] for look in told["looks"]] == [[0], [1], [2], [3]]
 
 
@@ -68,7 +68,7 @@ def test_a_run_is_read_between_two_looks() -> None:
 
 
 def test_softening_is_told_at_the_end_and_where_both_get() -> None:
-    told = softened([HACKED], [KEPT])
+    told = softened([HACKED], [KEPT])["rules"]
     assert set(told) == {"last", "1 nats", "2 nats", "4 nats"}
     assert told["last"]["value"] == pytest.approx(0.6, abs=0.03)
     assert told["2 nats"]["value"] == pytest.approx(-0.1, abs=0.03)
