@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ def main(out: Path) -> None:
     drawn, scores = [DRAWN[row] for row in rows], [SCORES[row] for row in rows]
     shaping = Shaping(whiten_rewards=True)
     metrics = learner.improve(drawn, learner.score(drawn), scores, shaping, 0.05, 1)
-    told = {"weights": weights(learner), "metrics": metrics}
+    told: dict[str, Any] = {"weights": weights(learner), "metrics": metrics}
     # Of three minibatches one process has rows for a single one: it waits for none, nor is waited
     # for, and learns from no row twice.
     learner = make_learner(lora=True, epochs=1, minibatches=3)
