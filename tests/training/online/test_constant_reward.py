@@ -44,8 +44,8 @@ def test_a_reward_that_tells_nothing_apart_stops_the_run_also_resumed(
     with pytest.raises(VerdictError, match=r"step 3: .* 3 steps in a row \(mean now 0.5\)"):
         train(recipe, message=said.append)
     assert sum("nothing can be learned" in text for text in said) == 1
-    with pytest.raises(VerdictError, match=r"step 3: .* 3 steps in a row"):
-        train(recipe, resume=True, message=group.silent)  # from the checkpoint of step 2
+    with pytest.raises(VerdictError, match=r"step 4: .* 4 steps in a row"):
+        train(recipe, resume=True, message=group.silent)  # from where it stopped, counting on
 
 
 @pytest.mark.slow
