@@ -26,6 +26,7 @@ from judges.items import load_prompts
 from judges.jsonl import replacing, write_jsonl
 from judges.progress import say
 from judges.records import Item, Message
+from training.benchmarks.online_curves import first_reached
 from training.benchmarks.over_optimisation import SHARPNESS, Pool, make_pool
 from training.benchmarks.policy_samples import MAX_TOKENS, TEMPERATURE, Answers, Sampler
 from training.benchmarks.preference_methods import CONSTITUTION, PROMPTS
@@ -236,12 +237,11 @@ def softened(
 
 def at_kl(looks: Sequence[Observation], level: float, name: str = TRUTH) -> Floats | None:
     """What each prompt has where a run's KL first reaches a level, linear between two looks."""
-    for before, after in itertools.pairwise(looks):
-        low, high = _nats(before), _nats(after)
-        if low <= level <= high and high > low:
-            part = (level - low) / (high - low)
-            return (1 - part) * _values(before, name) + part * _values(after, name)
-    return None
+    reached = first_reached([_nats(look) for look in looks], level)
+    if reached is None:
+        return None
+    place, part = reached
+    return (1 - part) * _values(looks[place], name) + part * _values(looks[place + 1], name)
 
 
 def _published(looks: Sequence[Observation]) -> Observation:

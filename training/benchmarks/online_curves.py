@@ -49,21 +49,26 @@ def _curve(lines: Sequence[dict[str, Any]], name: str, seed: int) -> list[dict[s
 
 def read_curve(curve: Sequence[dict[str, Any]], level: float) -> dict[str, Any] | None:
     """A curve's values where its KL first reaches a level, linear between two points; else None."""
-    for before, after in itertools.pairwise(curve):
-        low, high = _mean([before["kl"]]), _mean([after["kl"]])
+    reached = first_reached([_mean([point["kl"]]) for point in curve], level)
+    if reached is None:
+        return None
+    place, part = reached
+    before, after = curve[place], curve[place + 1]
+    mixed: dict[str, Any] = {
+        name: [(1 - part) * a + part * b for a, b in zip(before[name], after[name], strict=True)]
+        for name in ("wins", "reward", "sane")
+    }
+    for name in COSTS:
+        ends = (before[name], after[name])
+        mixed[name] = None if None in ends else (1 - part) * ends[0] + part * ends[1]
+    return mixed | {"prompts": before["prompts"]}
+
+
+def first_reached(kl: Sequence[float], level: float) -> tuple[int, float] | None:
+    """The point before a level is first reached, and the part of the way to the next; else None."""
+    for place, (low, high) in enumerate(itertools.pairwise(kl)):
         if low <= level <= high and high > low:
-            part = (level - low) / (high - low)
-            mixed: dict[str, Any] = {
-                name: [
-                    (1 - part) * a + part * b
-                    for a, b in zip(before[name], after[name], strict=True)
-                ]
-                for name in ("wins", "reward", "sane")
-            }
-            for name in COSTS:
-                ends = (before[name], after[name])
-                mixed[name] = None if None in ends else (1 - part) * ends[0] + part * ends[1]
-            return mixed | {"prompts": before["prompts"]}
+            return place, (level - low) / (high - low)
     return None
 
 
