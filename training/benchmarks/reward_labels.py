@@ -17,7 +17,7 @@ from judges.aggregate import Floats, sigmoid
 from judges.calibration.estimates import mean_estimate, share_estimate
 from judges.errors import ConfigError
 from training.benchmarks.states import StatedPrompt, fit_best, split_prompts
-from training.rewards.accuracy import TIE, outcomes
+from training.rewards.accuracy import TIE, beside_length, outcomes
 from training.rewards.examples import Labels, relabel
 
 KINDS: tuple[Labels, ...] = ("soft", "hard", "clamped")
@@ -30,7 +30,8 @@ def benchmark_reward_labels(
 ) -> dict[str, Any]:
     """Accuracy on unseen pairs by kind of label and judge, and paired differences from soft.
 
-    Without noise it stands beside what preferring the shorter completion gets of the same pairs.
+    Without noise it stands beside what preferring the shorter and the longer completion, by
+    characters, get of the same pairs, and how far it is above the better of the two.
 
     Raises: ConfigError for a share that no such judge has right.
     """
@@ -49,9 +50,9 @@ def benchmark_reward_labels(
                 told.setdefault((judge, kind), []).extend(_right(prompts, rest, head))
         (head,) = fit_best([prompts[i] for i in train], [prompts[i].ranked.p_HNN for i in train])
         told.setdefault(("truth", "labels"), []).extend(_right(prompts, rest, head))
-        told.setdefault(("truth", "shorter"), []).extend(_shorter(prompts, rest))
+        told.setdefault(("truth", "longer"), []).extend(_longer(prompts, rest))
         groups += _groups(prompts, rest)
-    right_N, shorter_N = (np.array(told.pop(("truth", name))) for name in ("labels", "shorter"))
+    right_N, longer_N = (np.array(told.pop(("truth", name))) for name in ("labels", "longer"))
     return {
         "prompts": len(prompts),
         "pairs": sum(one.ranked.pairs for one in prompts),
@@ -59,8 +60,7 @@ def benchmark_reward_labels(
         "draws": draws,
         "without_noise": {
             "accuracy": share_estimate(right_N, groups).model_dump(),
-            "shorter": share_estimate(shorter_N, groups).model_dump(),
-            "above_shorter": mean_estimate(right_N - shorter_N, groups, seed=seed).model_dump(),
+            **beside_length(right_N, longer_N, groups, seed).model_dump(),
         },
         "accuracy": {
             f"{judge}, {kind}": share_estimate(np.array(values), groups).model_dump()
@@ -96,13 +96,13 @@ def _right(prompts: Sequence[StatedPrompt], places: Sequence[int], head: Floats)
     ]
 
 
-def _shorter(prompts: Sequence[StatedPrompt], places: Sequence[int]) -> list[float]:
-    """What preferring the completion of fewer characters gets of the same pairs."""
+def _longer(prompts: Sequence[StatedPrompt], places: Sequence[int]) -> list[float]:
+    """What preferring the completion of more characters gets of the same pairs."""
     return [
         right
         for i in places
         for right in outcomes(
-            -np.array([len(text[0].content) for text in prompts[i].ranked.completions], float),
+            np.array([len(text[0].content) for text in prompts[i].ranked.completions], float),
             prompts[i].ranked.p_HNN[0],
         )
     ]

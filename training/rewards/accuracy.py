@@ -60,12 +60,18 @@ def length_nulls(
     if not groups:
         return None
     longer, _ = _outcomes_of(lengths, prompts, head)
+    return beside_length(right, longer, groups, seed)
+
+
+def beside_length(
+    right_S: Floats, longer_S: Floats, groups: Sequence[int], seed: int
+) -> LengthNulls:
+    """The nulls of S pairs by their outcomes: the head's, and those of preferring the longer."""
+    better_S = longer_S if longer_S.mean() >= 0.5 else 1 - longer_S
     return LengthNulls(
-        shorter=share_estimate(1 - longer, groups),
-        longer=share_estimate(longer, groups),
-        above=mean_estimate(
-            right - (longer if longer.mean() >= 0.5 else 1 - longer), groups, seed=seed
-        ),
+        shorter=share_estimate(1 - longer_S, groups),
+        longer=share_estimate(longer_S, groups),
+        above=mean_estimate(right_S - better_S, groups, seed=seed),
     )
 
 

@@ -81,7 +81,9 @@ def test_soft_labels_of_an_honest_judge_teach_no_less_than_certainties() -> None
     accuracy = found["accuracy"]
     assert accuracy["calibrated, soft"]["value"] > 0.8
     assert found["without_noise"]["accuracy"]["value"] > accuracy["calibrated, soft"]["value"]
-    assert found["without_noise"]["shorter"]["value"] == 0.5, "these texts are equally long"
+    known = found["without_noise"]
+    assert known["shorter"]["value"] == known["longer"]["value"] == 0.5, "they are equally long"
+    assert known["above"]["value"] == pytest.approx(known["accuracy"]["value"] - 0.5)
     gain = found["soft_minus"]["calibrated, hard"]
     assert gain["high"] > 0
     assert gain["n"] == accuracy["calibrated, soft"]["n"]
