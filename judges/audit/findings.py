@@ -17,6 +17,7 @@ PHRASES_TOLD = 10
 def list_findings(report: AuditReport) -> list[Finding]:
     """The findings of an audit, the gravest first, in one order for one report."""
     found = [
+        *_unusable(report),
         *_leaks(report),
         *_copies(report),
         *_favoured(report),
@@ -26,6 +27,11 @@ def list_findings(report: AuditReport) -> list[Finding]:
         *_rationale(report),
     ]
     return sorted(found, key=lambda one: -SEVERITIES.index(one.severity))
+
+
+def _unusable(report: AuditReport) -> Iterator[Finding]:
+    if report.unusable:
+        yield Finding(severity="warning", kind="unusable rows", message=report.unusable)
 
 
 def _leaks(report: AuditReport) -> Iterator[Finding]:

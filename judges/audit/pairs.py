@@ -1,8 +1,7 @@
 """Preference rows as columns: who was chosen, how surely, and under which principles."""
 
-import gzip
-import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,11 @@ import numpy as np
 
 from judges.calibration.estimates import FloatArray, IntArray, group_numbers
 from judges.canonical import canonical_json
-from judges.cards.labelled import TIE, LabelledPair, parse_labelled
 from judges.errors import DataError
-from judges.jsonl import parse_line, read_jsonl
+from judges.formats.left_out import LeftOut
+from judges.formats.messages import TRANSCRIPT, Messages
+from judges.formats.pairs import parse_pairs, prompt_of
+from judges.formats.rows import read_rows
 
 NEAREST = 1e-6
 """Probabilities are kept so far from 0 and 1: rankings round to six digits."""
@@ -37,8 +38,8 @@ class AuditPairs:
     """Each principle's own log-odds for the chosen side; NaN where it did not vote."""
     groups: IntArray
     """Which conversation each pair is about: pairs of one conversation are not independent."""
-    ties: int
-    """Labelled ties, which have no chosen side and are left out."""
+    left_out: LeftOut
+    """Rows that are no pair with a preference: ties, empty completions."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,21 +57,23 @@ class _Row(NamedTuple):
 
 
 def read_pairs(path: Path) -> AuditPairs:
-    """The pairs of a preference file, or of any labelled file that `judge-card` reads.
+    """The pairs of a file in any format that training reads (`judges.formats.pairs`).
 
     Ids may be met twice: an audit reports such things. Raises: DataError naming file and line.
     """
-    rows, ties = [], 0
+    rows: list[_Row] = []
+    left_out = LeftOut()
     for number, row in read_rows(path):
         where = f"{path}:{number}"
-        read = _own(row, where) or _labelled(row, where)
-        if read is None:
-            ties += 1
-        else:
-            rows.append(read)
+        if (own := _own(row, where)) is not None:
+            rows.append(own)
+            continue
+        with left_out.row(where) as lost:
+            rows.extend(_foreign(row, where, lost))
     if not rows:
-        raise DataError(f"{path}: no pair with a preference in it ({ties} ties); nothing to audit")
-    return _columns(rows, ties)
+        left = f" (left out: {left_out.text()})" if left_out.counts else ""
+        raise DataError(f"{path}: no pair with a preference in it{left}; nothing to audit")
+    return _columns(rows, left_out)
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -80,31 +83,20 @@ def read_prompts(path: Path) -> list[str]:
     """
     prompts = []
     for number, row in read_rows(path):
+        where = f"{path}:{number}"
         prompt = _text(row.get("prompt"))
         if prompt is None:
-            pair = parse_labelled(row, f"{path}:{number}")
-            prompt = _joined([turn.model_dump() for turn in pair.item.prompt])
-        prompts.append(prompt)
+            prompts += _foreign_prompt(row, where)
+        else:
+            prompts.append(prompt)
     return prompts
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of each line; .gz files are unpacked. Raises: DataError.
-
-    A folder that `charter preferences` made stands for the rows in it.
-    """
-    if (rows := path / "train.jsonl").is_file():
-        path = rows
-    if path.suffix != ".gz" or not path.is_file():
-        yield from read_jsonl(path)
-        return
-    try:
-        with gzip.open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, parse_line(line, f"{path}:{number}")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be unpacked ({error}); get the file again") from None
+def _foreign_prompt(row: Mapping[str, Any], where: str) -> list[str]:
+    """The conversation of a row; none where its completions are equal, so that none parts them."""
+    if (turns := prompt_of(row, where)) is not None:
+        return [_joined(turns)]
+    return [_joined(pair.prompt) for pair in parse_pairs(row, where, "all", Counter())][:1]
 
 
 def _own(row: Mapping[str, Any], where: str) -> _Row | None:
@@ -119,30 +111,31 @@ def _own(row: Mapping[str, Any], where: str) -> _Row | None:
     )
 
 
-def _labelled(row: Mapping[str, Any], where: str) -> _Row | None:
-    """A row in a foreign format; None for a tie."""
-    pair: LabelledPair = parse_labelled(row, where)
-    if pair.preferred == TIE:
-        return None
-    better, worse = pair.item.completions[:: 1 if pair.preferred > TIE else -1]
-    turns = [turn.model_dump() for turn in pair.item.prompt]
-    metadata = pair.item.metadata
-    return _Row(
-        pair.item.id, canonical_json(turns), _joined(turns), better.text, worse.text,
-        _sureness(metadata, where), _votes(metadata),
-    )  # fmt: skip
+def _foreign(row: Mapping[str, Any], where: str, lost: Counter[str]) -> Iterator[_Row]:
+    """The pairs of a row in any other format; what is left out is counted."""
+    for number, pair in enumerate(parse_pairs(row, where, "all", lost)):
+        name = str(row.get("id", where))
+        yield _Row(
+            f"{name}#{number}" if number else name, canonical_json(pair.prompt),
+            _joined(pair.prompt), _said(pair.chosen), _said(pair.rejected),
+            _sureness({"p_chosen": pair.p_chosen}, where), pair.principles,
+        )  # fmt: skip
 
 
 def _text(prompt: Any) -> str | None:
     if isinstance(prompt, str):
-        return prompt
+        return None if TRANSCRIPT.match(prompt) else prompt
     if not isinstance(prompt, list) or not prompt:
         return None
     known = all(isinstance(t, dict) and isinstance(t.get("content"), str) for t in prompt)
     return _joined(prompt) if known else None
 
 
-def _joined(turns: list[dict[str, Any]]) -> str:
+def _said(completion: Messages) -> str:
+    return "\n\n".join(turn["content"] for turn in completion)
+
+
+def _joined(turns: Sequence[Mapping[str, Any]]) -> str:
     told = [turn["content"] for turn in turns if turn.get("role") != "system"]
     return "\n\n".join(told or [turn["content"] for turn in turns])
 
@@ -170,7 +163,7 @@ def _votes(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return votes if isinstance(votes, Mapping) else {}
 
 
-def _columns(rows: list[_Row], ties: int) -> AuditPairs:
+def _columns(rows: list[_Row], left_out: LeftOut) -> AuditPairs:
     names = list(dict.fromkeys(name for row in rows for name in row.principles))
     return AuditPairs(
         ids=[row.id for row in rows],
@@ -183,7 +176,7 @@ def _columns(rows: list[_Row], ties: int) -> AuditPairs:
             for name in names
         },
         groups=group_numbers([row.key for row in rows], len(rows)),
-        ties=ties,
+        left_out=left_out,
     )
 
 

@@ -94,6 +94,8 @@ class AuditReport(Record):
     """Conversations they are about."""
     ties_left_out: int
     """Labelled ties, which no test here can use."""
+    unusable: str = ""
+    """Rows that are no pair, by reason, the first ones named; empty for none."""
     settings: AuditSettings
     """How findings were told from chance."""
     findings: list[Finding]

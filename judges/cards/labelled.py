@@ -8,10 +8,8 @@
 | PandaLM | `completion_1`, `completion_2`, `annotators` | the majority of 0 (tie), 1 and 2 |
 """
 
-import gzip
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -20,10 +18,10 @@ from pydantic import Field, model_validator
 
 from judges.canonical import digest
 from judges.errors import DataError
+from judges.formats.rows import read_rows
 from judges.items import parse_item
-from judges.jsonl import parse_line, read_jsonl
 from judges.records import Item, Record
-from judges.suggest import did_you_mean, no_such_file
+from judges.suggest import did_you_mean
 
 FIRST, TIE, SECOND = 1.0, 0.5, 0.0
 OF_INDEX = {0: FIRST, 1: SECOND, None: TIE}
@@ -68,13 +66,13 @@ class _Read(NamedTuple):
 
 
 def read_labelled(path: Path, slice_column: str = "subset") -> list[LabelledPair]:
-    """Every labelled pair of a JSONL file, which may be gzipped.
+    """Every labelled pair of a file of any kind that `judges.formats.rows` knows.
 
     Raises: DataError naming file and line, for a broken line or an id met twice.
     """
     pairs: list[LabelledPair] = []
     seen: dict[str, int] = {}
-    for number, row in _rows(path):
+    for number, row in read_rows(path):
         where = f"{path}:{number}"
         pair = parse_labelled(row, where, slice_column)
         if pair.item.id in seen:
@@ -126,21 +124,6 @@ def drawn(pairs: list[LabelledPair], limit: int | None, seed: int) -> list[Label
         return pairs
     chosen = np.random.default_rng(seed).permutation(len(pairs))[:limit]
     return [pairs[index] for index in sorted(chosen.tolist())]
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if path.suffix != ".gz":
-        yield from read_jsonl(path)
-        return
-    if not path.is_file():
-        raise DataError(no_such_file(path))
-    try:
-        with gzip.open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, parse_line(line, f"{path}:{number}")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be unpacked ({error}); get the file again") from None
 
 
 def _format(row: Mapping[str, Any], where: str) -> Callable[[Mapping[str, Any], str], _Read]:

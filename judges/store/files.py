@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from judges.errors import ConfigError, DataError
+from judges.errors import DataError
+from judges.formats.rows import load_pyarrow
 from judges.jsonl import dump_line, read_jsonl, replacing
 from judges.records import Vote
 
@@ -117,18 +118,6 @@ def _checked(line: Any, parse: Callable[[Any], Entry], where: str) -> Entry:
     return entry
 
 
-def _pyarrow(path: Path) -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{path}: Parquet needs pyarrow, which is not installed; "
-            "run pip install pyarrow, or name a .jsonl file"
-        ) from error
-    return pyarrow
-
-
 def _parquet_schema(pa: Any) -> Any:
     name = pa.dictionary(pa.int32(), pa.string())
     return pa.schema(
@@ -152,7 +141,7 @@ def _parquet_schema(pa: Any) -> Any:
 
 def write_parquet_export(path: Path, entries: Iterable[Entry]) -> int:
     """How many votes went into the file. Raises: ConfigError where pyarrow is not installed."""
-    pa = _pyarrow(path)
+    pa = load_pyarrow(path)
     schema, count = _parquet_schema(pa), 0
     entries = iter(entries)
     with replacing(path) as file, pa.parquet.ParquetWriter(file, schema) as writer:
@@ -175,7 +164,7 @@ def read_parquet_export(path: Path) -> Iterator[Entry]:
     Raises: DataError for a file that is absent, no export, or altered; ConfigError where pyarrow
     is not installed.
     """
-    pa = _pyarrow(path)
+    pa = load_pyarrow(path)
     try:
         with pa.parquet.ParquetFile(path) as file:
             told = {k.decode(): v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}

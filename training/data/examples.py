@@ -6,7 +6,7 @@
 | revisions | `completions` with `rounds`: the lines of `charter revise`, all accepted rounds |
 | conversations | `messages`, or sharegpt's `conversations`: the last turn is the completion |
 | alpaca | `instruction` (`input`, `system`, `history`), `output` |
-| pairs | whatever `training.data.pair_formats` reads: chosen, and for good or bad rejected too |
+| pairs | whatever `judges.formats.pairs` reads: chosen, and for good or bad rejected too |
 """
 
 from collections import Counter
@@ -16,10 +16,10 @@ from typing import Any
 
 from judges.critiques.sft import sft_rows
 from judges.errors import DataError
+from judges.formats.messages import Messages, as_messages, short
+from judges.formats.pairs import prompt_of
 from judges.records import Record
 from training.data.columns import as_dataset
-from training.data.messages import Messages, as_messages, short
-from training.data.pair_formats import prompt_of
 from training.data.preferences import better_first
 from training.data.reading import RowSet, read_source
 from training.data.recipe import DataRecipe

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from judges.errors import ConfigError, DataError
+from judges.formats.left_out import NAMED
 from training.data.recipe import DataRecipe
-
-NAMED = 3
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from judges.audit.copies import copy_numbers
 from judges.canonical import digest
-from training.data.messages import Messages
+from judges.formats.messages import Messages
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from judges.formats.left_out import all_ties
 from training.data.columns import as_dataset
-from training.data.left_out import all_ties
 from training.data.preferences import EVEN, Labels, PreferencePair, read_preferences
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows

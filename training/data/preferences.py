@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from judges.errors import DataError
+from judges.formats.messages import Messages, short
+from judges.formats.pairs import RawPair, parse_pairs
 from judges.records import Record
-from training.data.messages import Messages, short
-from training.data.pair_formats import RawPair, parse_pairs
 from training.data.reading import RowSet, read_source
 from training.data.sources import DataSource
 

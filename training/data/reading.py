@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from judges.errors import DataError
-from training.data.left_out import LeftOut
-from training.data.messages import short
+from judges.formats.left_out import LeftOut
+from judges.formats.messages import short
 from training.data.sources import DataSource
 from training.runs.recipe import DataUsed
 

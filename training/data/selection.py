@@ -9,8 +9,8 @@ import orjson
 
 from judges.audit.pairs import read_prompts
 from judges.errors import DataError
+from judges.formats.messages import Messages
 from training.data.lengths import named
-from training.data.messages import Messages
 from training.data.mixing import is_held_out, leaked, mix, plain_text, shares
 from training.data.reading import RowSet
 from training.data.recipe import DataRecipe

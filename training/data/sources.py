@@ -1,20 +1,15 @@
 """Where rows come from: files by kind, renamed columns, and how much of each goes into a mix."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from judges.audit.pairs import read_rows
 from judges.errors import DataError
+from judges.formats.rows import read_rows, rows_file
 from judges.records import Record
-from judges.suggest import no_such_file
-
-FOLDER_FILE = "train.jsonl"
-READ_AT_ONCE = 1000
 
 
 class DataSource(Record):
@@ -34,12 +29,12 @@ class DataSource(Record):
     @property
     def file(self) -> Path:
         """The file itself."""
-        return self.path / FOLDER_FILE if self.path.is_dir() else self.path
+        return rows_file(self.path)
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Place (`file:line`) and object of each row, its columns renamed. Raises: DataError."""
         file = self.file
-        for number, row in _rows(file):
+        for number, row in read_rows(file):
             where = f"{file}:{number}"
             yield where, self._renamed(row, where)
 
@@ -76,45 +71,3 @@ Sources = Annotated[
     tuple[DataSource, ...], Field(min_length=1), BeforeValidator(_one_path_is_a_mix)
 ]
 """One path, a list of paths, or tables with `path` and `weight`."""
-
-
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if file.suffix == ".json":
-        yield from _array(file)
-    elif file.suffix == ".parquet":
-        yield from _parquet(file)
-    else:
-        yield from read_rows(file)
-
-
-def _array(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON array, numbered from 1. Raises: DataError."""
-    try:
-        rows = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise DataError(no_such_file(file)) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not a JSON array ({error}); use .jsonl for lines") from None
-    if not isinstance(rows, list):
-        raise DataError(f"{file}: a {type(rows).__name__}, not a JSON array of rows")
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise DataError(f"{file}:{number}: a {type(row).__name__}, not an object")
-        yield number, row
-
-
-def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    import pyarrow.parquet
-    from pyarrow import ArrowException
-
-    if not file.is_file():
-        raise DataError(no_such_file(file))
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=READ_AT_ONCE):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{file}: not Parquet ({error}); get the file again") from None

@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 from judges.constitutions.constitution import Constitution
 from judges.constitutions.files import load_constitution
 from judges.errors import DataError
+from judges.formats.messages import Messages
 from judges.preferences import NEEDED
 from judges.rewards.description import Head
 from judges.rewards.score import scope_words, words_of
 from training.data.made_under import check_made_under
-from training.data.messages import Messages
 from training.data.pairs import PairData, load_pairs
 from training.data.preferences import PreferencePair
 from training.data.reading import RowSet, read_source

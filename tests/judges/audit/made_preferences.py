@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from judges.audit.pairs import AuditPairs, log_odds
+from judges.formats.left_out import LeftOut
 
 WORDS = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in "nrst"]
 Plant = Callable[[str], str]
@@ -52,7 +53,7 @@ def columns(
         p_chosen=np.full(n, 0.8),
         principles={name: log_odds(p) for name, p in (principles or {}).items()},
         groups=np.array([numbers[prompt] for prompt in prompts]),
-        ties=0,
+        left_out=LeftOut(),
     )
 
 

@@ -122,17 +122,35 @@ def test_foreign_pairs_are_read_and_ties_left_out(folder: Path) -> None:
         file.write("".join(json.dumps(row) + "\n" for row in rows))
     pairs = read_pairs(folder / "foreign.jsonl.gz")
     assert (pairs.chosen, pairs.rejected) == (["good"] * 2, ["bad"] * 2)
-    assert (pairs.ties, pairs.prompts, pairs.groups.tolist()) == (1, ["q", "q"], [0, 0])
+    assert (pairs.left_out.counts, pairs.prompts) == ({"tie": 1}, ["q", "q"])
+    assert pairs.groups.tolist() == [0, 0]
+
+
+def test_rows_that_are_no_pair_are_counted_and_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    rated = {"instruction": "r", "generations": ["x", "y", "z"], "ratings": [3, 2, 1], "id": "r"}
+    write(folder / "some.jsonl", [pair, pair | {"chosen": None}, rated, pair | {"rejected": [{}]}])
+    with pytest.raises(DataError, match=r"some\.jsonl:4: rejected: role is None"):
+        read_pairs(folder / "some.jsonl")
+    write(folder / "some.jsonl", [pair, pair | {"chosen": None}, rated])
+    assert read_pairs(folder / "some.jsonl").ids[1:] == ["r", "r#1", "r#2"]
+    assert main(["audit", "--preferences", "some.jsonl"]) == 0
+    told = "warning unusable rows: some.jsonl: 1 of 5 rows cannot be used, and are dropped: null 1"
+    assert f"{told} (some.jsonl:2)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
         ({"prompt": "q", "chosen": "a", "rejected": "b", "p_chosen": 2}, "p_chosen is 2"),
-        ({"prompt": "q", "chosen": "a"}, "no label"),
+        ({"prompt": "q", "chosen": "a"}, "no `rejected` beside `chosen`"),
+        ({"prompt": "q", "text": "a"}, "no label"),
+        ({"prompt": "q", "chosen": "a", "rejected": None}, r"left out: null 1 \(.*bad.jsonl:1\)"),
         ({"prompt": "q", "completions": ["a", "b"], "preferred_index": None}, "no pair"),
     ],
-    ids=["a probability over 1", "no label", "only ties"],
+    ids=["a probability over 1", "half a pair", "no label", "null", "only ties"],
 )
 def test_what_cannot_be_audited_is_said(folder: Path, row: dict[str, Any], says: str) -> None:
     write(folder / "bad.jsonl", [row])

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from judges.errors import DataError
-from training.data.preferences import read_preferences
+from training.data.preferences import _label, read_preferences
+from training.data.sources import DataSource
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -145,3 +146,29 @@ def test_ties_are_no_fault_and_the_first_few_of_them_are_named(tmp_path: Path) -
 def test_null_tool_calls_are_none(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(chosen=said("assistant", "Tea.", tool_calls=None)))
     assert read_preferences(file, "soft").rows[0].chosen == tuple(said("assistant", "Tea."))
+
+
+def test_columns_may_have_other_names_and_files_other_kinds(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"question": "What is tea?", "good": "A drink.", "bad": "No idea.", "margin": 3}]
+    names = {"prompt": "question", "chosen": "good", "rejected": "bad"}
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    for name in ("a.json", "a.jsonl", "a.parquet"):
+        source = DataSource(path=tmp_path / name, columns=names)
+        found = read_preferences(source, "hard")
+        assert found.rows[0].prompt == ({"role": "user", "content": "What is tea?"},)
+        assert found.rows[0].place == f"{tmp_path / name}:1"
+    with pytest.raises(DataError, match="no column 'answer', which `columns` calls 'chosen'"):
+        read_preferences(source.model_copy(update={"columns": {"chosen": "answer"}}), "hard")
+
+
+def test_clamped_labels_keep_their_side() -> None:
+    assert [_label(p, "clamped", (0.4, 0.6), None, "f:1") for p in (0.99, 0.5, 0.1)] == [
+        0.6,
+        0.5,
+        0.4,
+    ]

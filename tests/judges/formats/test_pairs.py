@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from judges.audit.pairs import read_pairs, read_prompts
 from judges.errors import DataError
-from training.data.pair_formats import parse_pairs
-from training.data.preferences import read_preferences
-from training.data.sources import DataSource
+from judges.formats.pairs import parse_pairs
 
 PROMPT = ({"role": "user", "content": "What is tea?"},)
 CHOSEN = ({"role": "assistant", "content": "A drink."},)
@@ -86,13 +86,19 @@ TURNS = [{"from": "human", "value": "What is tea?"}]
         ),
     ],
 )  # fmt: skip
-def test_every_format_gives_the_same_pair(row: dict[str, Any]) -> None:
+def test_every_format_gives_the_same_pair(row: dict[str, Any], tmp_path: Path) -> None:
     (found,) = parse_pairs(row, "f:1", "all", Counter())
     texts = [[turn["content"] for turn in side] for side in (found.chosen, found.rejected)]
     assert texts == [["A drink."], ["No idea."]]
     assert "".join(found.prompt[0]["content"].split()) == "Whatistea?"
     assert found.prompt[0]["role"] == "user"
     assert found.p_chosen == (0.8 if row is RANKING else None)
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([row]))
+    audited = read_pairs(file)
+    assert [audited.chosen, audited.rejected] == [["A drink."], ["No idea."]]
+    assert [audited.prompts, read_prompts(file)] == [[found.prompt[0]["content"]]] * 2
+    assert audited.p_chosen.tolist() == pytest.approx([found.p_chosen or np.nan], nan_ok=True)
 
 
 def test_turns_of_a_conversation_keep_their_roles() -> None:
@@ -165,31 +171,3 @@ def test_faults_name_the_place(row: dict[str, Any], message: str) -> None:
         list(parse_pairs(row, "f:7", "all", Counter()))
     assert str(caught.value).startswith("f:7")
     assert message in str(caught.value)
-
-
-def test_columns_may_have_other_names_and_files_other_kinds(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [{"question": "What is tea?", "good": "A drink.", "bad": "No idea.", "margin": 3}]
-    names = {"prompt": "question", "chosen": "good", "rejected": "bad"}
-    (tmp_path / "a.json").write_text(json.dumps(rows))
-    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n")
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
-    for name in ("a.json", "a.jsonl", "a.parquet"):
-        source = DataSource(path=tmp_path / name, columns=names)
-        found = read_preferences(source, "hard")
-        assert found.rows[0].prompt == PROMPT
-        assert found.rows[0].place == f"{tmp_path / name}:1"
-    with pytest.raises(DataError, match="no column 'answer', which `columns` calls 'chosen'"):
-        read_preferences(source.model_copy(update={"columns": {"chosen": "answer"}}), "hard")
-
-
-def test_clamped_labels_keep_their_side() -> None:
-    from training.data.preferences import _label
-
-    assert [_label(p, "clamped", (0.4, 0.6), None, "f:1") for p in (0.99, 0.5, 0.1)] == [
-        0.6,
-        0.5,
-        0.4,
-    ]

@@ -16,12 +16,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from judges.cards.labelled import TIE, parse_labelled
 from judges.errors import DataError
+from judges.formats.messages import Messages, as_messages, as_prompt, as_turns, short, split_pair
 from judges.preferences import PairingSettings, preference_rows
-from training.data.messages import Messages, as_messages, as_prompt, as_turns, short, split_pair
 
 ALWAYS = 1.0
 RATINGS = ("overall_score", "fine-grained_score", "rating", "score")
@@ -37,6 +38,8 @@ class RawPair(NamedTuple):
     """Not checked yet; None where the row has no probability."""
     weight: Any
     """Not checked yet; None where the row has none."""
+    principles: Mapping[str, Any] = MappingProxyType({})
+    """What each principle voted for chosen, where a row tells it."""
 
 
 def parse_pairs(
@@ -88,7 +91,16 @@ def _pair(row: Mapping[str, Any], where: str) -> RawPair:
             as_messages(row["rejected"], "assistant", f"{where}: rejected"),
             where,
         )
-    return RawPair(prompt, chosen, rejected, row.get("p_chosen"), row.get("weight"))
+    return _told(row, prompt, chosen, rejected)
+
+
+def _told(
+    row: Mapping[str, Any], prompt: Messages, chosen: Messages, rejected: Messages
+) -> RawPair:
+    """A pair with what its row says of it besides."""
+    votes = row.get("principles")
+    votes = votes if isinstance(votes, Mapping) else {}
+    return RawPair(prompt, chosen, rejected, row.get("p_chosen"), row.get("weight"), votes)
 
 
 def prompt_of(row: Mapping[str, Any], where: str) -> Messages | None:
@@ -198,4 +210,4 @@ def _labelled(row: Mapping[str, Any], where: str, dropped: Counter[str]) -> Iter
         return
     prompt = as_messages([turn.model_dump() for turn in pair.item.prompt], "user", where)
     chosen, rejected = (as_messages(one.text, "assistant", where) for one in (better, worse))
-    yield RawPair(prompt, chosen, rejected, None, row.get("weight"))
+    yield _told(row, prompt, chosen, rejected)

@@ -32,6 +32,8 @@ class UnusableRowError(DataError):
 
 def as_messages(value: Any, role: str, where: str) -> Messages:
     """A conversation, or text said by `role`. Raises: DataError that names place and column."""
+    if value is None:
+        raise UnusableRowError("null", f"{where} is null; drop this row")
     if isinstance(value, str):
         value = [{"role": role, "content": value}]
     elif isinstance(value, dict):

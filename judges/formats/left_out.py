@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from judges.errors import DataError
-from training.data.lengths import NAMED
-from training.data.messages import UnusableRowError
+from judges.formats.messages import UnusableRowError
 
+NAMED = 3
+"""So many rows are named."""
 NO_FAULT = ("tie", "identical", "duplicate", "unscored", "not accepted")
 """What teaches nothing though nothing is wrong with it: ties, a prompt's completions that are equal
 or met twice, pairs that a ranking never compared, revisions that their check refused."""
@@ -34,30 +35,43 @@ class LeftOut:
             if len(first) <= NAMED:
                 first.append(where)
 
+    def harmless(self, file: str) -> str:
+        """What teaches nothing though nothing is wrong with it, as text; empty for nothing."""
+        reasons = [reason for reason in self.counts if reason in NO_FAULT]
+        return f"{file}: left out while reading: {self._named(reasons)}" if reasons else ""
+
+    def faults(self, file: str, kept: int) -> str:
+        """The rows that cannot be used, as text; empty for none. `kept`: rows that can."""
+        reasons = self._faulty()
+        if not reasons:
+            return ""
+        lost, whole = sum(self.counts[r] for r in reasons), kept + self.counts.total()
+        named = self._named(reasons)
+        return f"{file}: {lost} of {whole} rows cannot be used, and are dropped: {named}"
+
     def check(self, file: str, kept: int, most: float) -> list[str]:
         """What a person should know. Raises: DataError for more faults than a share of `most`."""
-        harmless = [reason for reason in self.counts if reason in NO_FAULT]
-        faults = [reason for reason in self.counts if reason not in NO_FAULT]
-        told = [f"{file}: left out while reading: {self._named(harmless)}"] if harmless else []
-        if faults:
-            lost = sum(self.counts[reason] for reason in faults)
-            whole = kept + self.counts.total()
-            text = f"{file}: {lost} of {whole} rows cannot be used, and are dropped: "
-            text += self._named(faults)
-            if lost > most * whole:
-                raise DataError(
-                    f"{text}; that is more than max_dropped = {most:g} allows: mend the data, or "
-                    "raise max_dropped"
-                )
-            told.append(text)
-        return told
+        faults = self.faults(file, kept)
+        if sum(self.counts[r] for r in self._faulty()) > most * (kept + self.counts.total()):
+            raise DataError(
+                f"{faults}; that is more than max_dropped = {most:g} allows: mend the data, or "
+                "raise max_dropped"
+            )
+        return [text for text in (self.harmless(file), faults) if text]
 
     def nothing_left(self, file: str, advice: str) -> DataError:
         """The error for a file without a row to learn from."""
         if self.counts and set(self.counts) == {"tie"}:
             return all_ties(file, self.counts["tie"])
-        left = f" (left out: {self._named(list(self.counts))})" if self.counts else ""
+        left = f" (left out: {self.text()})" if self.counts else ""
         return DataError(f"{file}: no row to learn from in it{left}; {advice}")
+
+    def text(self) -> str:
+        """All of it, by reason; empty for nothing."""
+        return self._named(list(self.counts))
+
+    def _faulty(self) -> list[str]:
+        return [reason for reason in self.counts if reason not in NO_FAULT]
 
     def _named(self, reasons: Sequence[str]) -> str:
         return ", ".join(
