@@ -13,7 +13,7 @@ from judges.canonical import canonical_json
 from judges.errors import DataError
 from judges.formats.left_out import LeftOut
 from judges.formats.messages import TRANSCRIPT, Messages
-from judges.formats.pairs import parse_pairs, prompt_of
+from judges.formats.pairs import parse_pairs, probability, prompt_of, votes_of
 from judges.formats.rows import read_rows
 
 NEAREST = 1e-6
@@ -107,7 +107,13 @@ def _own(row: Mapping[str, Any], where: str) -> _Row | None:
         return None
     key = canonical_json(row["prompt"])
     return _Row(
-        str(row.get("id", where)), key, prompt, chosen, rejected, _sureness(row, where), _votes(row)
+        str(row.get("id", where)),
+        key,
+        prompt,
+        chosen,
+        rejected,
+        _sureness(row.get("p_chosen"), where),
+        votes_of(row),
     )
 
 
@@ -118,7 +124,7 @@ def _foreign(row: Mapping[str, Any], where: str, lost: Counter[str]) -> Iterator
         yield _Row(
             f"{name}#{number}" if number else name, canonical_json(pair.prompt),
             _joined(pair.prompt), _said(pair.chosen), _said(pair.rejected),
-            _sureness({"p_chosen": pair.p_chosen}, where), pair.principles,
+            _sureness(pair.p_chosen, where), pair.principles,
         )  # fmt: skip
 
 
@@ -149,18 +155,9 @@ def _answer(value: Any) -> str | None:
     return None
 
 
-def _sureness(row: Mapping[str, Any], where: str) -> float:
-    p = row.get("p_chosen")
-    if p is None:
-        return float("nan")
-    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
-        raise DataError(f"{where}: p_chosen is {p!r}; use a number from 0 to 1")
-    return float(p)
-
-
-def _votes(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    votes = row.get("principles")
-    return votes if isinstance(votes, Mapping) else {}
+def _sureness(p: Any, where: str) -> float:
+    told = probability(p, where)
+    return float("nan") if told is None else told
 
 
 def _columns(rows: list[_Row], left_out: LeftOut) -> AuditPairs:

@@ -8,7 +8,6 @@
 | PandaLM | `completion_1`, `completion_2`, `annotators` | the majority of 0 (tie), 1 and 2 |
 """
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -18,6 +17,7 @@ from pydantic import Field, model_validator
 
 from judges.canonical import digest
 from judges.errors import DataError
+from judges.formats.messages import transcript_turns
 from judges.formats.rows import read_rows
 from judges.items import parse_item
 from judges.records import Item, Record
@@ -30,8 +30,6 @@ KEYS = (
     "prompt", "completions", "preferred_index", "annotators", "weight", "chosen", "rejected",
     "completion_1", "completion_2", "preferred",
 )  # fmt: skip
-TURN = re.compile(r"\n\n(Human|Assistant): ?")
-SPEAKER = {"Human": "user", "Assistant": "assistant"}
 Label = Annotated[float, Field(ge=0, le=1, multiple_of=0.5)]
 
 
@@ -174,14 +172,13 @@ def _turns(value: Any, where: str) -> Any:
     """A transcript as messages; anything else as it is."""
     if not isinstance(value, str):
         return value
-    lead, *parts = TURN.split(value)
-    if lead.strip() or not parts:
+    turns = transcript_turns(value)
+    if turns is None:
         raise DataError(
             f"{where}: no `prompt`, and a text that does not start with a blank line and "
             "`Human:`; add the prompt as a column of its own"
         )
-    spoken = zip(parts[::2], parts[1::2], strict=True)
-    return [{"role": SPEAKER[who], "content": text.strip()} for who, text in spoken]
+    return turns
 
 
 def _llmbar(row: Mapping[str, Any], where: str) -> _Read:

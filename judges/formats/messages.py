@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from judges.cards.labelled import SPEAKER, TURN
 from judges.errors import DataError
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -16,6 +15,8 @@ SHAREGPT = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
     "system": "system", "observation": "tool", "tool": "tool", "function_call": "assistant",
 }  # fmt: skip
+TURN = re.compile(r"\n\n(Human|Assistant): ?")
+SPEAKER = {"Human": "user", "Assistant": "assistant"}
 TRANSCRIPT = re.compile(r"\s*\n\nHuman:")
 WAITING = "\n\nAssistant:"
 
@@ -47,15 +48,22 @@ def as_turns(value: Any, where: str) -> Messages:
     """A whole conversation: messages, or a transcript. Raises: DataError."""
     if not isinstance(value, str):
         return as_messages(value, "user", where)
-    lead, *parts = TURN.split(value)
-    if lead.strip() or not parts:
+    turns = transcript_turns(value)
+    if turns is None:
         raise DataError(
             f"{where} is {short(value)}, with no `prompt` beside it; add the prompt as a column of "
             "its own, or start the text with a blank line and `Human:`"
         )
-    spoken = zip(parts[::2], parts[1::2], strict=True)
-    turns = [{"role": SPEAKER[who], "content": text.strip()} for who, text in spoken]
     return as_messages(turns, "user", where)
+
+
+def transcript_turns(text: str) -> list[dict[str, str]] | None:
+    """The turns of a transcript of `Human:` and `Assistant:`; None for any other text."""
+    lead, *parts = TURN.split(text)
+    if lead.strip() or not parts:
+        return None
+    spoken = zip(parts[::2], parts[1::2], strict=True)
+    return [{"role": SPEAKER[who], "content": said.strip()} for who, said in spoken]
 
 
 def as_prompt(value: Any, where: str) -> Messages:

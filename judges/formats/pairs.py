@@ -98,9 +98,23 @@ def _told(
     row: Mapping[str, Any], prompt: Messages, chosen: Messages, rejected: Messages
 ) -> RawPair:
     """A pair with what its row says of it besides."""
+    given = row.get("p_chosen"), row.get("weight"), votes_of(row)
+    return RawPair(prompt, chosen, rejected, *given)
+
+
+def votes_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Each principle's probability for chosen, not checked; empty where a row tells none."""
     votes = row.get("principles")
-    votes = votes if isinstance(votes, Mapping) else {}
-    return RawPair(prompt, chosen, rejected, row.get("p_chosen"), row.get("weight"), votes)
+    return votes if isinstance(votes, Mapping) else {}
+
+
+def probability(p: Any, where: str) -> float | None:
+    """A row's `p_chosen`; None where it has none. Raises: DataError when it is no probability."""
+    if p is None:
+        return None
+    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1 or math.isnan(p):
+        raise DataError(f"{where}: p_chosen is {short(p)}; use a probability from 0 to 1")
+    return float(p)
 
 
 def prompt_of(row: Mapping[str, Any], where: str) -> Messages | None:

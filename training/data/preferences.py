@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from judges.errors import DataError
 from judges.formats.messages import Messages, short
-from judges.formats.pairs import RawPair, parse_pairs
+from judges.formats.pairs import RawPair, parse_pairs, probability
 from judges.records import Record
 from training.data.reading import RowSet, read_source
 from training.data.sources import DataSource
@@ -88,15 +88,6 @@ def _label(
             'labels = "hard"'
         )
     return min(max(p, clamp[0]), clamp[1]) if labels == "clamped" else p
-
-
-def probability(p: Any, where: str) -> float | None:
-    """A row's `p_chosen`; None where it has none. Raises: DataError when it is no probability."""
-    if p is None:
-        return None
-    if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1 or math.isnan(p):
-        raise DataError(f"{where}: p_chosen is {short(p)}; use a probability from 0 to 1")
-    return float(p)
 
 
 def _weight(weight: Any, where: str) -> float:
