@@ -20,6 +20,7 @@ def add_benchmarks(verbs: Verbs) -> None:
     _add_online(names)
     _add_over_optimisation(names)
     _add_hacked_ppo(names)
+    _add_training_speed(names)
 
 
 def _add_encoding(names: Verbs) -> None:
@@ -159,3 +160,20 @@ def _add_hacked_ppo(names: Verbs) -> None:
     hacked.add_argument("--looks", type=whole, default=6, help="of the guard, after the first (6)")
     hacked.add_argument("--learning-rate", type=float, default=3e-4, help="of the policy (3e-4)")
     hacked.add_argument("--model", default="embedded", help="model folder (embedded)")
+
+
+def _add_training_speed(names: Verbs) -> None:
+    speed = add_verb(
+        names,
+        "training-speed",
+        "Tokens a second and memory of SFT, reward model and DPO, beside TRL's own trainers",
+        later("run_training_speed", HERE),
+    )
+    speed.add_argument("--methods", nargs="+", metavar="M", help="sft, reward, dpo (all)")
+    speed.add_argument("--model", default="embedded", help="model folder (embedded)")
+    speed.add_argument("--shape", help="random weights of this size instead: 135m, 360m, 1.7b")
+    speed.add_argument("--rows", type=whole, default=64, help="pairs (64)")
+    speed.add_argument("--tokens", type=whole, default=96, help="words a completion, at most (96)")
+    speed.add_argument("--batch", type=whole, default=4, help="pairs a step (4)")
+    speed.add_argument("--steps", type=whole, default=6, help="of a training; 2 warm up (6)")
+    speed.add_argument("--repeats", type=whole, default=3, help="trainings of each (3)")

@@ -142,6 +142,25 @@ def run_hacked_ppo(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_training_speed(options: argparse.Namespace) -> int:
+    """`charter benchmark training-speed`"""
+    from training.benchmarks.trainer_sides import SIDES
+    from training.benchmarks.training_speed import benchmark_training_speed
+
+    told = benchmark_training_speed(
+        options.methods or list(SIDES),
+        options.model,
+        options.shape,
+        options.rows,
+        options.tokens,
+        options.batch,
+        options.steps,
+        options.repeats,
+    )
+    emit(json.dumps(told, indent=2))
+    return 0
+
+
 def _ranked(
     options: argparse.Namespace, principles: Sequence[str] | None = None
 ) -> list[RankedPrompt]:

@@ -82,7 +82,7 @@ def train_reward(
                 f"{len(lost)} completions held out are too long to be measured on (max_length): "
                 f"{_named(lost)}"
             )
-        trainer, network = _make_trainer(recipe, examples, encoded, run)
+        trainer, network = make_trainer(recipe, examples, encoded, run)
         run.train(trainer)
         _publish(trainer, network, examples, recipe, run)
         rewards = _read_prompts(trainer, network, held_out, recipe)
@@ -170,7 +170,7 @@ def _named(places: Sequence[str]) -> str:
     return named(range(len(once)), once.__getitem__)
 
 
-def _make_trainer(
+def make_trainer(
     recipe: RewardRecipe, examples: Examples, encoded: Sequence[EncodedPrompt], run: Run
 ) -> tuple[Any, Any]:
     """The trainer, and the whole network that it changes."""
