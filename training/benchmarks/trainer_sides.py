@@ -15,6 +15,7 @@ import numpy as np
 from judges.jsonl import write_jsonl
 from judges.policies import model_folder
 from judges.rewards.encoding import RewardEncoder
+from training.benchmarks.reward_encoding import WORDS
 from training.methods.dpo import DpoRecipe
 from training.methods.pairs import make_trainer as make_pair_trainer
 from training.methods.sft import SftRecipe
@@ -25,7 +26,6 @@ from training.rewards.train import make_trainer as make_reward_trainer
 from training.runs.loading import load_tokenizer
 from training.runs.run import Run, open_run
 
-WORDS = ["water", "leaf", "cup", "warm", "kettle", "steam", "slow", "garden", "morning", "quiet"]
 Rows = list[dict[str, Any]]
 
 

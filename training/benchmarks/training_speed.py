@@ -158,8 +158,7 @@ class _Clock(TrainerCallback):
             torch.cuda.reset_peak_memory_stats()
 
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
+        _wait(self.device)
         self.end = time.perf_counter()
         if state.global_step == WARM_UP:
             self.start, self.tokens = self.end, 0
