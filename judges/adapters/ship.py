@@ -21,7 +21,7 @@ MOST_BYTES = 10 * 10**6
 """An adapter that ships is no larger: it travels with every installation."""
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MADE_BY = ("method", "recipe", "model_digest", "data", "git_commit", "versions")
-"""What ships of the manifest of its run."""
+"""What ships of the manifest of its run, and of the run before it, if it went on from one."""
 
 
 def ship(
@@ -48,6 +48,9 @@ def ship(
             "which is what comes along"
         )
     made_by = _read_manifest(run / "manifest.json", family)
+    if (earlier := made_by["recipe"].get("start_from")) is not None:
+        made_by["started_from"] = _read_earlier(Path(earlier), family)
+    made_by = _without_folders(made_by)
     told = ShippedAdapter(
         family=family, by_default=is_shown_better(after), measured=_in_words(after)
     )
@@ -94,8 +97,14 @@ def _check_card(file: Path, card: dict[str, Any], adapter: str) -> None:
         )
 
 
+def _read_earlier(folder: Path, family: str) -> dict[str, Any]:
+    """What made the adapter that a run went on from: a run's manifest, or the recipe that ships."""
+    shipped = folder / RECIPE
+    return _read_manifest(shipped if shipped.is_file() else folder / "manifest.json", family)
+
+
 def _read_manifest(file: Path, family: str) -> dict[str, Any]:
-    """What a run is made of, without the folders of the machine it ran on."""
+    """What a run is made of."""
     try:
         manifest = json.loads(file.read_text("utf-8"))
         made_by: dict[str, Any] = {name: manifest[name] for name in MADE_BY}
@@ -107,8 +116,7 @@ def _read_manifest(file: Path, family: str) -> dict[str, Any]:
         ) from None
     if trained_for != family:
         raise ConfigError(f"{file}: was trained for {trained_for!r}, not {family!r}; ship it so")
-    named: dict[str, Any] = _without_folders(made_by)
-    return named
+    return made_by
 
 
 def _without_folders(value: Any) -> Any:

@@ -10,13 +10,32 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-OPPOSITES = (
-    "Prefer the completion that goes against this: {text}",
-    "The better completion here is the one that breaks this principle: {text}",
-    "Name the completion that follows this less well: {text}",
-    "Choose the completion of which this is not true: {text}",
+FRAMES = (
+    "Prefer the completion that {verb} this principle: {text}",
+    "The better completion here is the one that {verb} this: {text}",
+    "Name the completion that more clearly {verb} the following: {text}",
+    "Which completion {verb} this rule? Choose that one. {text}",
+    "{text} Choose the completion that {verb} that.",
+    "Here is a principle: {text} The right answer is the completion that {verb} it.",
 )
-"""How a principle is turned round. The judge card's own wording is none of them, so that the
+"""How a principle is spoken of. Each frame takes verbs of both kinds, so that only what the verb
+means tells a principle from its opposite."""
+
+OBEYS = (
+    "follows", "obeys", "respects", "honours", "fulfils", "meets", "satisfies", "keeps to",
+    "sticks to", "abides by", "complies with", "conforms to", "agrees with", "lives up to",
+    "upholds", "observes", "heeds", "serves", "supports", "carries out", "acts on",
+    "is in line with", "is true to", "matches", "accords with", "adheres to", "holds to", "fits",
+    "embodies", "stands by",
+)  # fmt: skip
+DEFIES = (
+    "breaks", "defies", "flouts", "disregards", "disobeys", "ignores", "neglects", "goes against",
+    "fails", "fails to meet", "contradicts", "opposes", "offends against", "departs from",
+    "strays from", "falls short of", "betrays", "undermines", "breaches", "infringes", "resists",
+    "rejects", "runs counter to", "is at odds with", "conflicts with", "clashes with",
+    "tramples on", "deviates from", "transgresses", "abandons",
+)  # fmt: skip
+"""The judge card's own verb is none of them, and its frame is none of those above, so that the
 inversion a card measures is not simply learned by heart."""
 
 
@@ -81,9 +100,14 @@ CONTRASTS = (
 )
 
 
+def say_again(text: str, random: Random) -> str:
+    """The principle, spoken of as one to obey."""
+    return random.choice(FRAMES).format(verb=random.choice(OBEYS), text=text)
+
+
 def turn_round(text: str, random: Random) -> str:
-    """The opposite of a principle, in one of the wordings drawn."""
-    return random.choice(OPPOSITES).format(text=text)
+    """The opposite of a principle: spoken of as one to defy."""
+    return random.choice(FRAMES).format(verb=random.choice(DEFIES), text=text)
 
 
 def draw_contrast(first: str, second: str, random: Random) -> tuple[str, float] | None:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from judges.calibration.estimates import Estimate
 from judges.cards.labelled import LabelledPair, read_labelled
 from judges.constitutions.files import load_constitution
+from judges.engine.adapters import adapter_digest
 from judges.errors import DataError
 from judges.jsonl import read_jsonl
 from judges.preferences import read_rankings
@@ -54,8 +55,21 @@ class JudgeRecipe(RunRecipe):
     """What the rankings were made under."""
     opposites: Annotated[int, Field(ge=0)] = 1
     """Questions a pair under the opposite of the principle, with the opposite label."""
+    opposite_wordings: tuple[str, ...] = ()
+    """The opposite of what people labelled by, in plain words, for half of the opposites."""
     contrasts: Annotated[int, Field(ge=0)] = 1
     """Questions a pair under another principle, whose answer code knows."""
+    reading_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight in the loss of a lesson in reading: halfway through the layers trained, to tell a
+    principle from its opposite. Without it a small model that knows the family learns to say
+    nothing where it should turn round."""
+    start_from: Path | None = None
+    """The adapter of an earlier run, of the same base, family, pairs set aside and [lora]: its
+    weights to start from, its votes, the mean log-odds of both orders, as labels instead of
+    people's. So what it knows is kept while the run teaches it to read."""
+    strangers: Annotated[float, Field(ge=0)] = 0
+    """Further pairs for each labelled one, on average: one of its completions and one that answers
+    another prompt. `start_from` labels them, for what people labelled is few to learn from."""
     max_dropped: Share = 0.1
     """Largest share of pairs that may be left out as longer than max_length, since a pair that is
     cut off is another one; and of rankings that no judge scored."""
@@ -87,14 +101,20 @@ class JudgeRecipe(RunRecipe):
     for its calibration to say."""
 
     def data_used(self) -> tuple[DataUsed, ...]:
-        """The labelled files and the rankings."""
-        return tuple(
+        """The labelled files, the rankings, and the adapter started from."""
+        files = [
             DataUsed(path=str(path), sha256=_sha256(path), rows=rows)
             for path, rows in _rows_in(self)
-        )
+        ]
+        if self.start_from:
+            earlier = adapter_digest(self.start_from)
+            files.append(DataUsed(path=str(self.start_from), sha256=earlier, rows=0))
+        return tuple(files)
 
     @model_validator(mode="after")
-    def _check_order(self) -> Self:
+    def _check_lessons(self) -> Self:
+        if self.reading_weight and not self.opposites:
+            raise ValueError("reading_weight needs opposites: what is to be told from a principle")
         if self.plain_first and not (self.opposites or self.contrasts):
             raise ValueError("plain_first needs opposites or contrasts: else nothing comes after")
         return self
@@ -111,6 +131,13 @@ class JudgeRecipe(RunRecipe):
             raise ValueError("lower_states needs upper_layers: else no layer stays as it is")
         if self.probe_share and not (self.lower_states and self.labelled):
             raise ValueError("probe_share needs lower_states, which it reads, and labelled pairs")
+        if self.start_from and (self.probe_share or self.lora is None or not self.labelled):
+            raise ValueError(
+                "start_from needs labelled pairs and a [lora] table, and goes without probe_share, "
+                "for the labels are that judge's"
+            )
+        if self.strangers and not self.start_from:
+            raise ValueError("strangers needs start_from: nobody else labels them")
         if self.upper_layers is not None and self.lora is None:
             raise ValueError("upper_layers needs a [lora] table: it says where the adapter is")
         return self
@@ -143,6 +170,8 @@ class JudgeSummary(RunSummary):
     """Questions asked of the rows, in one order."""
     held_out: int
     """Labelled pairs set aside for a judge card."""
+    strangers: int
+    """Pairs trained on that nobody labelled but the judge started from."""
     probe: ProbeReport | None
     """The linear probe that gave a share of the labels, if one did."""
     before: Examination
@@ -160,7 +189,12 @@ class Material:
         self.told: list[str] = []
         """What a person should know of the rankings left out."""
         self.mixture = Mixture(
-            recipe.wordings, recipe.certainty, recipe.opposites, recipe.contrasts, recipe.seed
+            recipe.wordings,
+            recipe.certainty,
+            recipe.opposites,
+            recipe.contrasts,
+            recipe.seed,
+            recipe.opposite_wordings,
         )
         pairs = _read_all(recipe.labelled)
         kept, self.held_out = split_by_prompt(pairs, recipe.held_out, recipe.split_seed)
@@ -251,6 +285,7 @@ def train_judge(
             rows_dropped=work.dropped,
             questions=sum(len(pair.asked) for pair in work.kept),
             held_out=len(material.held_out),
+            strangers=work.strangers,
             probe=work.probe,
             before=before,
             after=after,

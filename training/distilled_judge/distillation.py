@@ -13,6 +13,7 @@ from judges.errors import ConfigError
 from judges.policies import model_folder
 from judges.progress import progress
 from training.distilled_judge.distil import Examination, JudgeRecipe, Material, ProbeReport
+from training.distilled_judge.earlier_judge import check_earlier, load_earlier
 from training.distilled_judge.left_out import tell_left_out
 from training.distilled_judge.lower_layers import (
     keep_lower_states,
@@ -21,7 +22,14 @@ from training.distilled_judge.lower_layers import (
     state_files,
 )
 from training.distilled_judge.probe import completion_difference, cross_fit, taught_by
-from training.distilled_judge.questions import PairQuestions
+from training.distilled_judge.questions import (
+    ORDERS,
+    Mixture,
+    PairQuestions,
+    relabelled,
+    strangers_of,
+)
+from training.distilled_judge.reading_lesson import ReadingLesson
 from training.distilled_judge.splitting import opening
 from training.distilled_judge.vote_encoder import VoteEncoder
 from training.distilled_judge.vote_trainer import Lesson, QuestionSet, VoteTrainer, vote_logits
@@ -36,6 +44,8 @@ class Distillation:
         """Raises: ConfigError, ModelError for what the libraries refuse; DataError for too many
         pairs longer than max_length, or labels that teach no probe."""
         self.recipe, self.run = recipe, run
+        if recipe.start_from:
+            check_earlier(recipe.start_from, recipe, run.manifest)
         self.encoder = VoteEncoder(recipe.model)
         fits = self._fitting(material.questions)
         if not any(fits):
@@ -46,6 +56,8 @@ class Distillation:
         self.kept = list(compress(material.questions, fits))
         self.labelled = sum(fits[: material.labelled])
         self.dropped = len(material.questions) - len(self.kept)
+        self.kept += (strangers := self._strangers(material.mixture))
+        self.strangers = len(strangers)
         self.probe: ProbeReport | None = None
         asked = material.examined()
         fits = self._fitting(asked)
@@ -56,6 +68,11 @@ class Distillation:
 
     def _fitting(self, pairs: Sequence[PairQuestions]) -> list[bool]:
         return [self.encoder.fits(pair, self.recipe.max_length) for pair in pairs]
+
+    def _strangers(self, mixture: Mixture) -> list[PairQuestions]:
+        """Unlabelled pairs of the labelled ones' completions; those that are too long are not."""
+        drawn = list(strangers_of(self.kept[: self.labelled], self.recipe.strangers, mixture))
+        return list(compress(drawn, self._fitting(drawn)))
 
     def _tell_longer(
         self, pairs: Sequence[PairQuestions], fits: Sequence[bool], what: str, most: float | None
@@ -76,6 +93,12 @@ class Distillation:
             here = len(self.kept)
             if states is not None and self.recipe.probe_share:
                 self._teach(states[: self.labelled])
+            reading = None
+            if self.recipe.reading_weight:
+                reading = ReadingLesson(self.model.get_base_model(), lower)
+            if self.recipe.start_from:
+                load_earlier(self.model, self.recipe.start_from)
+                self._label(states and states[:here])
             self.examined_states = None if states is None else states[here:]
             return VoteTrainer(
                 model=self.model,
@@ -83,7 +106,10 @@ class Distillation:
                 train_dataset=QuestionSet(self.kept, self.encoder, states and states[:here]),
                 processing_class=load_tokenizer(folder),
                 options=self.encoder.options,
-                lesson=Lesson(self.recipe.plain_first, self.recipe.other_weight),
+                lesson=Lesson(
+                    self.recipe.plain_first, self.recipe.other_weight, self.recipe.reading_weight
+                ),
+                reading=reading,
                 places=lambda rows: ", ".join(self.kept[row].place for row in rows),
             )
 
@@ -111,6 +137,20 @@ class Distillation:
         self.run.message(f"a linear probe tells {taught.right:.3f} of {len(pairs)} pairs as people")
         labelled = taught_by(pairs, taught, self.recipe.probe_share, self.recipe.probe_spread)
         self.kept = [*labelled, *self.kept[len(states) :]]
+
+    def _label(self, states: Sequence[Path] | None) -> None:
+        """Label people's pairs and strangers by the judge that is started from."""
+        asked = [*range(self.labelled), *range(len(self.kept) - self.strangers, len(self.kept))]
+        rows = QuestionSet(
+            [self.kept[row] for row in asked],
+            self.encoder,
+            None if states is None else [states[row] for row in asked],
+        )
+        with progress("asking the earlier judge", "pairs") as report:
+            logits = vote_logits(self.model, self.encoder.options, rows, report, ORDERS)
+        for row, (one, other) in zip(asked, logits, strict=True):
+            p_first = 1 / (1 + np.exp((other - one) / 2))
+            self.kept[row] = relabelled(self.kept[row], float(p_first))
 
     def examine(self) -> Examination:
         """The development pairs, judged by the model as it is now."""

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 from judges.errors import DataError
-from training.distilled_judge.questions import PairQuestions
+from training.distilled_judge.questions import PairQuestions, relabelled
 from training.distilled_judge.vote_encoder import VoteEncoder
 
 Floats = NDArray[np.float64]
@@ -125,17 +125,5 @@ def taught_by(
     logit_B = np.log(taught.p_B) - np.log1p(-taught.p_B)
     scale = spread / max(float(logit_B.std()), 1e-9) if spread else 1.0
     p_B = 1 / (1 + np.exp(-scale * logit_B))
-    return [
-        pair._replace(
-            asked=tuple(
-                one
-                if one.kind == "contrast"
-                else one._replace(
-                    p_first=(1 - share) * one.p_first
-                    + share * (p if one.kind == "plain" else 1 - p)
-                )
-                for one in pair.asked
-            )
-        )
-        for pair, p in zip(pairs, p_B.tolist(), strict=True)
-    ]
+    taught_B = zip(pairs, p_B.tolist(), strict=True)
+    return [relabelled(pair, p_first, share) for pair, p_first in taught_B]

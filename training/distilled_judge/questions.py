@@ -15,7 +15,8 @@ from judges.errors import DataError
 from judges.layout import pair_prompt
 from judges.model import ModelPrompt
 from judges.records import Message
-from training.distilled_judge.contrasts import draw_contrast, turn_round
+from training.distilled_judge.contrasts import draw_contrast, say_again, turn_round
+from training.distilled_judge.splitting import opening
 
 Kind = Literal["plain", "opposite", "contrast"]
 ORDERS = 2
@@ -61,6 +62,20 @@ class Mixture(NamedTuple):
     """Questions under principles whose answer code knows."""
     seed: int
     """Draws wordings and contrasts, for each pair by itself."""
+    opposite_wordings: Sequence[str] = ()
+    """The opposite of the principle in plain words, said in half of the questions turned round."""
+
+    def plain(self, random: Random) -> str:
+        """The principle in a wording drawn. Where opposites are asked too, half of them are spoken
+        of as one to obey, for the frame alone shall not tell the two apart."""
+        text = random.choice(self.wordings)
+        return say_again(text, random) if self.opposites and random.random() < 0.5 else text
+
+    def opposite(self, random: Random) -> str:
+        """Its opposite: half in plain words, where the mixture has them."""
+        if self.opposite_wordings and random.random() < 0.5:
+            return random.choice(self.opposite_wordings)
+        return turn_round(random.choice(self.wordings), random)
 
 
 def questions_of_people(
@@ -75,12 +90,50 @@ def _of_people(pair: LabelledPair, mixture: Mixture, place: str) -> PairQuestion
     said = pair.annotations or (pair.preferred,)
     p_first = 0.5 + (2 * mixture.certainty - 1) * (sum(said) / len(said) - 0.5)
     first, second = (completion.text for completion in pair.item.completions)
-    asked = [Asked(random.choice(mixture.wordings), p_first, "plain")]
-    for _ in range(mixture.opposites):
-        text = turn_round(random.choice(mixture.wordings), random)
-        asked.append(Asked(text, 1 - p_first, "opposite"))
+    asked = _of_the_principle(p_first, mixture, random)
     asked += _contrasts(first, second, mixture, random)
     return PairQuestions(place, pair.item.prompt, first, second, tuple(asked))
+
+
+def _of_the_principle(p_first: float, mixture: Mixture, random: Random) -> list[Asked]:
+    asked = [Asked(mixture.plain(random), p_first, "plain")]
+    for _ in range(mixture.opposites):
+        asked.append(Asked(mixture.opposite(random), 1 - p_first, "opposite"))
+    return asked
+
+
+def relabelled(pair: PairQuestions, p_first: float, share: float = 1.0) -> PairQuestions:
+    """The pair with a share of each label by another teacher; contrasts keep theirs."""
+    taught = {"plain": p_first, "opposite": 1 - p_first}
+    return pair._replace(
+        asked=tuple(
+            one._replace(p_first=(1 - share) * one.p_first + share * taught[one.kind])
+            if one.kind in taught
+            else one
+            for one in pair.asked
+        )
+    )
+
+
+def strangers_of(
+    pairs: Sequence[PairQuestions], each: float, mixture: Mixture
+) -> Iterator[PairQuestions]:
+    """Pairs that nobody labelled: a completion of a pair's own, and one that answers another.
+
+    So many for each pair on average, a few less, each drawn for it alone, asked under the principle
+    and its opposite. All labels are 0.5, until a judge gives them others.
+    """
+    for pair in pairs:
+        random = Random(f"{mixture.seed}\n{pair.place}")
+        for other in random.choices(pairs, k=int(each + random.random())):
+            if opening(other.conversation) != opening(pair.conversation):
+                first = random.choice((pair.first, pair.second))
+                second = random.choice((other.first, other.second))
+                if random.random() < 0.5:
+                    first, second = second, first
+                asked = tuple(_of_the_principle(0.5, mixture, random))
+                place = f"{pair.place}, beside a completion of {other.place}"
+                yield PairQuestions(place, pair.conversation, first, second, asked)
 
 
 def questions_of_ranking(
@@ -120,11 +173,8 @@ def _of_ranking(
         for name, text in texts.items():
             p = line["principles"][name]["p"][i][j] if name in line["principles"] else None
             if p is not None:
-                asked.append(Asked(text, p, "plain"))
-                asked += [
-                    Asked(turn_round(text, random), 1 - p, "opposite")
-                    for _ in range(mixture.opposites)
-                ]
+                of_it = mixture._replace(wordings=(text,), opposite_wordings=())
+                asked += _of_the_principle(p, of_it, random)
         if asked:
             asked += _contrasts(first, second, mixture, random)
             yield PairQuestions(place, conversation, first, second, tuple(asked))

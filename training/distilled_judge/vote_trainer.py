@@ -10,15 +10,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import Trainer
 
 from training.distilled_judge.lower_layers import answers, read_states
-from training.distilled_judge.questions import ORDERS, PairQuestions
-from training.distilled_judge.token_tree import join_trees, prune
+from training.distilled_judge.questions import ORDERS, Kind, PairQuestions
+from training.distilled_judge.reading_lesson import OPPOSITE, PLAIN, ReadingLesson
+from training.distilled_judge.token_tree import TokenTree, join_trees, prune
 from training.distilled_judge.vote_encoder import VoteEncoder
 from training.runs.watched_trainer import ROW, WatchedTrainer
 
-LABELS, PLAIN, TREE, STATES = "p_first", "plain", "tree", "states"
+LABELS, KIND, TREE, STATES = "p_first", "kind", "tree", "states"
+KINDS: dict[Kind, int] = {"plain": PLAIN, "opposite": OPPOSITE, "contrast": 2}
+"""A question's kind, as a number of a batch."""
 
 
 class Lesson(NamedTuple):
@@ -28,6 +32,8 @@ class Lesson(NamedTuple):
     """Share of the steps, from the first, that ask the principle's own questions alone."""
     other_weight: float = 1.0
     """Weight of opposites and contrasts after that."""
+    reading_weight: float = 0.0
+    """Weight of the reading lesson, from the first step, beside the votes'."""
 
 
 class QuestionSet(torch.utils.data.Dataset[dict[str, Any]]):
@@ -47,8 +53,8 @@ class QuestionSet(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         tree, labels = self.encoder.tree(self.pairs[row])
-        plain = [asked.kind == "plain" for asked in self.pairs[row].asked for _ in range(ORDERS)]
-        found = {ROW: row, TREE: tree, LABELS: labels, PLAIN: plain}
+        kinds = [KINDS[asked.kind] for asked in self.pairs[row].asked for _ in range(ORDERS)]
+        found = {ROW: row, TREE: tree, LABELS: labels, KIND: kinds}
         return found if self.states is None else found | {STATES: read_states(self.states[row])}
 
 
@@ -57,7 +63,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {
         ROW: torch.tensor([row[ROW] for row in rows]),
         LABELS: torch.tensor([p for row in rows for p in row[LABELS]]),
-        PLAIN: torch.tensor([is_plain for row in rows for is_plain in row[PLAIN]]),
+        KIND: torch.tensor([kind for row in rows for kind in row[KIND]]),
         TREE: join_trees([row[TREE] for row in rows]),
     }
     if STATES in rows[0]:
@@ -86,37 +92,73 @@ class VoteTrainer(WatchedTrainer, Trainer):
         options: Sequence[int],
         lesson: Lesson,
         places: Callable[[list[int]], str],
+        reading: ReadingLesson | None = None,
         **named: Any,
     ) -> None:
+        """`reading`: watches the model, where the lesson's reading_weight is not 0."""
         super().__init__(*arguments, places=places, data_collator=collate, **named)
-        self.options, self.lesson = options, lesson
+        self.options, self.lesson, self.reading = options, lesson, reading
+        self.read_right: list[float] = []
         # Otherwise transformers would not average over the batches of one step.
         self.model_accepts_loss_kwargs = False
 
     def _loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **_: Any) -> Any:
         tree, states = inputs[TREE], inputs.get(STATES)
-        label_A, plain_A = inputs[LABELS], inputs[PLAIN]
+        label_A, kind_A = inputs[LABELS], inputs[KIND]
+        plain_A = kind_A == PLAIN
+        other_weight = self.lesson.other_weight
         if self.state.global_step < self.lesson.plain_first * self.state.max_steps:
-            tree, needed_T = prune(tree, plain_A.numpy(force=True))
-            if states is not None:
-                states = states[torch.from_numpy(needed_T).to(states.device)]
-            label_A, plain_A = label_A[plain_A], plain_A[plain_A]
+            other_weight = 0.0
+            if self.reading is None:
+                tree, states = _ask_only(tree, states, plain_A.numpy(force=True))
+                label_A, plain_A = label_A[plain_A], plain_A[plain_A]
         logits_AV = answers(model, tree, states)
-        weight_A = torch.where(plain_A, 1.0, self.lesson.other_weight).to(logits_AV.device)
+        weight_A = torch.where(plain_A, 1.0, other_weight).to(logits_AV.device)
         loss = vote_loss(logits_AV, self.options, label_A.to(logits_AV.device), weight_A)
+        if self.reading is not None and model.training:
+            lesson, right = self.reading.loss(tree.last_A, kind_A)
+            loss = loss + self.lesson.reading_weight * lesson
+            self.read_right += [] if right is None else [right]
         return (loss, {"logits": logits_AV}) if rest and rest[0] else loss
+
+    def log(self, logs: dict[str, float], *rest: Any, **named: Any) -> None:
+        """With `reads`: the share of questions that the reading lesson tells right."""
+        if self.read_right:
+            logs = logs | {"reads": sum(self.read_right) / len(self.read_right)}
+            self.read_right = []
+        super().log(logs, *rest, **named)
+
+
+def _ask_only(
+    tree: TokenTree, states_TD: torch.Tensor | None, kept_A: NDArray[np.bool_]
+) -> tuple[TokenTree, torch.Tensor | None]:
+    """Some of a tree's prompts, with the states that those need."""
+    tree, needed_T = prune(tree, kept_A)
+    if states_TD is not None:
+        states_TD = states_TD[torch.from_numpy(needed_T).to(states_TD.device)]
+    return tree, states_TD
 
 
 def vote_logits(
-    model: Any, options: Sequence[int], dataset: QuestionSet, progress: Callable[[int, int], None]
+    model: Any,
+    options: Sequence[int],
+    dataset: QuestionSet,
+    progress: Callable[[int, int], None],
+    most: int | None = None,
 ) -> list[np.ndarray[Any, Any]]:
-    """For each row, each question's log-odds of option A. Cost: one pass a row."""
+    """For each row, each question's log-odds of option A, or those of its first `most` prompts.
+
+    Cost: one pass a row.
+    """
     model.eval()
     found = []
     with torch.inference_mode():
         for row in range(len(dataset)):
             item = dataset[row]
-            logits_AV = answers(model, item[TREE], item.get(STATES)).float()
+            tree, states = item[TREE], item.get(STATES)
+            if most is not None:
+                tree, states = _ask_only(tree, states, np.arange(len(tree.last_A)) < most)
+            logits_AV = answers(model, tree, states).float()
             first, second = logits_AV[:, options[0]], logits_AV[:, options[1]]
             found.append((first - second).cpu().numpy())
             progress(row + 1, len(dataset))

@@ -85,6 +85,19 @@ def test_what_ships_is_what_its_card_names(run: Path, tmp_path: Path) -> None:
     assert "/home" not in (made / "recipe.json").read_text()
 
 
+def test_the_run_before_it_ships_too(run: Path, tmp_path: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest | {"git_commit": "f"}))
+    manifest["recipe"] = RECIPE | {"start_from": str(tmp_path / "first")}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    made = ship(run, "safe", "harmlessness", write_card(tmp_path), folder=tmp_path / "ships")
+    made_by = json.loads((made / "recipe.json").read_text())
+    assert made_by["recipe"]["start_from"] == "first"
+    assert made_by["started_from"]["git_commit"] == "f"
+    assert made_by["started_from"]["data"] == [{"path": "pairs.jsonl", "sha256": "1"}]
+
+
 def test_what_must_not_ship_is_refused(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,12 @@ import pytest
 from judges.cards.inversion import NEGATED
 from training.distilled_judge.contrasts import (
     CONTRASTS,
-    OPPOSITES,
+    DEFIES,
+    FRAMES,
+    OBEYS,
     Contrast,
     draw_contrast,
+    say_again,
     turn_round,
 )
 
@@ -38,8 +41,11 @@ def test_drawn_answers_are_right_and_of_both_kinds() -> None:
     assert asked["Prefer the completion that says sorry."] == 1.0
     assert asked["Prefer the completion that does not say sorry."] == 0.0
     assert asked["Prefer the completion with a number in it."] == 0.0
-    turned = OPPOSITES[0].format(text="Prefer the completion that says sorry.")
-    assert asked[turned] == 0.0
+    turned = [said for said in asked if said not in _plainly()]
+    assert len(turned) > 50
+    for said in turned:
+        text = next(text for text in _plainly() if text in said)
+        assert asked[said] == 1 - asked[text]
     assert 0.35 < sum(p for _, p in filter(None, drawn)) / len(drawn) < 0.65
 
 
@@ -47,9 +53,23 @@ def test_equal_texts_have_no_contrast() -> None:
     assert draw_contrast("Be kind.", "Be kind.", Random(0)) is None
 
 
-def test_the_wording_that_cards_negate_by_is_never_trained_on() -> None:
+def _plainly() -> list[str]:
+    return [text for contrast in CONTRASTS for text in (contrast.more, contrast.less)]
+
+
+def test_only_the_verb_tells_a_principle_from_its_opposite() -> None:
     text = "Be kind."
-    turned = {turn_round(text, Random(seed)) for seed in range(100)}
-    assert len(turned) == len(OPPOSITES)
-    assert NEGATED.format(text=text) not in turned
-    assert all(text in one for one in turned)
+    again = {say_again(text, Random(seed)) for seed in range(2000)}
+    turned = {turn_round(text, Random(seed)) for seed in range(2000)}
+    assert not again & turned
+    assert again == {f.format(verb=v, text=text) for f in FRAMES for v in OBEYS}
+    assert turned == {f.format(verb=v, text=text) for f in FRAMES for v in DEFIES}
+    assert len(set(OBEYS)) == len(set(DEFIES)) == 30
+
+
+def test_the_wording_that_cards_negate_by_is_never_trained_on() -> None:
+    for text in ("Be kind.", "Prefer the longer completion."):
+        negated = NEGATED.format(text=text)
+        assert all(frame.format(verb=v, text=text) != negated for frame in FRAMES for v in DEFIES)
+    assert not any("violat" in verb for verb in (*OBEYS, *DEFIES))
+    assert NEGATED.replace("violates", "{verb}") not in FRAMES

@@ -123,6 +123,13 @@ def test_labels_of_several_files_are_split_as_one(tmp_path: Path, recipe: JudgeR
         pytest.param({"rankings": ("r.jsonl",)}, "needs `constitution`", id="no constitution"),
         pytest.param({"lower_states": "s"}, "needs upper_layers", id="nothing frozen"),
         pytest.param({"probe_share": 0.5}, "needs lower_states", id="nothing to probe"),
+        pytest.param(
+            {"start_from": "s", "lora": None}, "start_from needs", id="no weights to go on"
+        ),
+        pytest.param({"strangers": 1}, "strangers needs start_from", id="nobody labels"),
+        pytest.param(
+            {"reading_weight": 1, "opposites": 0}, "needs opposites", id="nothing to tell apart"
+        ),
         pytest.param({"upper_layers": 1, "lora": None}, "needs a .lora. table", id="no adapter"),
         pytest.param(
             {"plain_first": 0.5, "opposites": 0, "contrasts": 0}, "nothing comes after", id="no end"
@@ -158,14 +165,21 @@ def test_loss_falls_to_what_the_labels_leave_open(runnable: JudgeRecipe) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("as_shipped", [False, True], ids=["plain", "as the shipped recipe"])
+@pytest.mark.parametrize("as_recipe", ["plain", "the first", "the second"])
 def test_killed_run_goes_on_with_the_same_losses(
-    runnable: JudgeRecipe, tmp_path: Path, as_shipped: bool
+    runnable: JudgeRecipe, tmp_path: Path, as_recipe: str
 ) -> None:
-    if as_shipped:
-        probe: dict[str, Any] = {"upper_layers": 1, "lower_states": tmp_path / "states"}
-        probe |= {"probe_share": 0.9, "probe_spread": 2.0}
-        runnable = change(runnable, plain_first=0.6, other_weight=0.3, **probe)
+    """As the two recipes of the judge that ships, one after the other, and without all that."""
+    if as_recipe != "plain":
+        probe = {"probe_share": 0.9, "probe_spread": 2.0}
+        kept: dict[str, Any] = {"upper_layers": 1, "lower_states": tmp_path / "states"}
+        runnable = change(runnable, **kept, **probe, plain_first=0.6, other_weight=0.3)
+    if as_recipe == "the second":
+        first = change(runnable, output=tmp_path / "first")
+        train_judge(first, message=silent)
+        runnable = change(
+            runnable, start_from=first.output, strangers=0.5, reading_weight=1.0, probe_share=0.0
+        )
     whole = change(runnable, output=tmp_path / "whole")
     train_judge(whole, message=silent)
     code = (

@@ -1,5 +1,6 @@
 """What is asked of each pair: both orders, opposites with the opposite label, contrasts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,29 +9,70 @@ from judges.constitutions.files import load_constitution
 from judges.errors import DataError
 from judges.layout import read_prompt
 from tests.training.distilled_judge.made_questions import CONSTITUTION, MIXTURE, pair, ranking
-from training.distilled_judge.contrasts import OPPOSITES
+from training.distilled_judge.contrasts import DEFIES, FRAMES, OBEYS
 from training.distilled_judge.questions import (
     prompts_of,
     questions_of_people,
     questions_of_ranking,
+    relabelled,
+    strangers_of,
 )
 
 
-def opposites(wordings: tuple[str, ...]) -> set[str]:
-    return {template.format(text=text) for template in OPPOSITES for text in wordings}
+def framed(wordings: Sequence[str], verbs: tuple[str, ...]) -> set[str]:
+    return {f.format(verb=verb, text=text) for f in FRAMES for verb in verbs for text in wordings}
 
 
 def test_inverted_principle_flips_the_label() -> None:
     made = questions_of_people([pair(n) for n in range(20)], MIXTURE, "made")
     for number, questions in enumerate(made):
         plain, opposite = questions.asked[:2]
-        assert plain.kind == "plain" and plain.principle in MIXTURE.wordings
+        assert plain.kind == "plain"
+        assert plain.principle in {*MIXTURE.wordings, *framed(MIXTURE.wordings, OBEYS)}
         assert opposite.kind == "opposite"
-        assert opposite.principle in opposites(tuple(MIXTURE.wordings))
+        assert opposite.principle in framed(MIXTURE.wordings, DEFIES)
         assert opposite.p_first == pytest.approx(1 - plain.p_first)
         right = 0.8 if pair(number).preferred == 1 else 0.2
         assert plain.p_first == pytest.approx(right)
     assert {q.asked[0].p_first > 0.5 for q in made} == {True, False}
+
+
+def test_half_of_each_kind_is_said_plainly_where_both_are_asked() -> None:
+    both = MIXTURE._replace(opposite_wordings=("Be long.", "Prefer the long one."))
+    made = questions_of_people([pair(n) for n in range(200)], both, "made")
+    plain = sum(questions.asked[0].principle in both.wordings for questions in made)
+    opposite = sum(questions.asked[1].principle in both.opposite_wordings for questions in made)
+    assert 70 < plain < 130 and 70 < opposite < 130
+    alone = questions_of_people([pair(n) for n in range(9)], MIXTURE._replace(opposites=0), "made")
+    assert all(questions.asked[0].principle in MIXTURE.wordings for questions in alone)
+
+
+def test_strangers_are_a_completion_of_ones_own_and_one_that_answers_another_prompt() -> None:
+    made = questions_of_people([pair(n, chosen=f"Brief {n}.") for n in range(30)], MIXTURE, "made")
+    found = list(strangers_of(made, 1.5, MIXTURE))
+    assert 30 <= len(found) < 50
+    assert found == list(strangers_of(made, 1.5, MIXTURE))
+    own_first = 0
+    for stranger in found:
+        (own,) = (one for one in made if one.conversation == stranger.conversation)
+        (other,) = (one for one in made if stranger.place.endswith(f"of {one.place}"))
+        assert own is not other and stranger.place.startswith(own.place)
+        assert {stranger.first, stranger.second} & {own.first, own.second}
+        assert {stranger.first, stranger.second} & {other.first, other.second}
+        own_first += stranger.first in (own.first, own.second)
+        assert [asked.kind for asked in stranger.asked] == ["plain", "opposite"]
+        assert [asked.p_first for asked in stranger.asked] == [0.5, 0.5]
+    assert 0.2 < own_first / len(found) < 0.8
+    assert list(strangers_of(made[:1], 3, MIXTURE)) == []
+
+
+def test_another_teachers_labels_turn_round_with_the_principle() -> None:
+    (questions,) = questions_of_people([pair(0)], MIXTURE, "made")
+    taught = relabelled(questions, 0.9, 0.5)
+    plain, opposite = taught.asked[:2]
+    assert plain.p_first == pytest.approx((questions.asked[0].p_first + 0.9) / 2)
+    assert opposite.p_first == pytest.approx(1 - plain.p_first)
+    assert taught.asked[2:] == questions.asked[2:]
 
 
 def test_both_orders_are_asked_with_opposite_labels() -> None:
@@ -63,7 +105,8 @@ def test_a_larger_judges_probability_is_the_label(tmp_path: Path) -> None:
     constitution = load_constitution(str(tmp_path / "made.yaml"))
     (questions,) = questions_of_ranking("r:1", ranking(1), constitution, "clarity", MIXTURE)
     plain, opposite = questions.asked[:2]
-    assert (plain.principle, plain.p_first) == ("The better completion is plainer.", 0.7)
+    assert "The better completion is plainer." in plain.principle
+    assert plain.p_first == 0.7
     assert opposite.p_first == pytest.approx(0.3)
     assert {asked.kind for asked in questions.asked[2:]} == {"contrast"}
     for silent in (ranking(2, p=None), ranking(3) | {"status": "error"}):
