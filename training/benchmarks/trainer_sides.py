@@ -101,10 +101,13 @@ def sft_sides(job: Job) -> Iterator[Sides]:
     with open_run(recipe, data.used, resume=False, message=_nobody) as run:
         from trl import SFTConfig, SFTTrainer
 
+        from training.methods.completion_scores import scoring_completions_only
+
+        frame = partial(scoring_completions_only, run.manifest.hardware.device)
         rows = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in job.rows]
         theirs = partial(_build_trl, SFTTrainer, SFTConfig, job, run, rows)
         yield Sides(
-            Side(lambda: make_sft_trainer(recipe, data, run)[0], run.train),
+            Side(lambda: make_sft_trainer(recipe, data, run)[0], run.train, frame),
             Side(partial(theirs, {"completion_only_loss": True}), _train_trl),
         )
 
@@ -136,7 +139,7 @@ def dpo_sides(job: Job) -> Iterator[Sides]:
     with open_run(recipe, data.used, resume=False, message=_nobody) as run:
         from trl import DPOConfig, DPOTrainer
 
-        from training.methods.pair_trainer import scoring_completions_only
+        from training.methods.completion_scores import scoring_completions_only
 
         frame = partial(scoring_completions_only, run.manifest.hardware.device)
         theirs = partial(_build_trl, DPOTrainer, DPOConfig, job, run, _unlabelled(job), {})

@@ -6,12 +6,10 @@ from the token log-probabilities of TRL's own forward pass, so nothing is comput
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import trl.trainer.utils
 from torch import Tensor
 from trl import DPOTrainer
 
@@ -135,22 +133,3 @@ def _completion_tokens(output: Any, batch: dict[str, Any]) -> tuple[Tensor, Tens
     """Log-probability of each token, and 1 where it is a completion's. Shapes: [2B, T] each."""
     mask_BT = batch["completion_mask"][:, 1:]
     return output.log_probs[:, -mask_BT.shape[1] :], mask_BT
-
-
-@contextmanager
-def scoring_completions_only(device: str) -> Iterator[None]:
-    """On a CPU, have TRL project only completion tokens to the vocabulary, as it does on a GPU.
-
-    Off the GPU TRL projects prompt tokens as well and throws the result away: a quarter of a
-    step of the embedded model.
-    """
-    if device != "cpu":
-        yield
-        return
-    before = trl.trainer.utils._use_triton
-    # Only asked whether to leave prompt tokens out; the kernels ask their own module.
-    trl.trainer.utils._use_triton = lambda _: True
-    try:
-        yield
-    finally:
-        trl.trainer.utils._use_triton = before

@@ -85,7 +85,7 @@ def train_pairs(
     with open_run(recipe, data.used, resume=resume, progress=progress, message=message) as run:
         if (done := run.finished(RunSummary)) is not None:
             return done
-        from training.methods.pair_trainer import scoring_completions_only
+        from training.methods.completion_scores import scoring_completions_only
 
         data.tell(run.message)
         with scoring_completions_only(run.manifest.hardware.device):

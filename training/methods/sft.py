@@ -75,9 +75,12 @@ def train_sft(
     with open_run(recipe, data.used, resume=resume, progress=progress, message=message) as run:
         if (done := run.finished(RunSummary)) is not None:
             return done
+        from training.methods.completion_scores import scoring_completions_only
+
         data.tell(run.message)
         trainer, lengths = make_trainer(recipe, data, run)
-        train_guarded(recipe.guard, recipe, run, trainer)
+        with scoring_completions_only(run.manifest.hardware.device):
+            train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
 

@@ -145,7 +145,7 @@ def test_even_odds_pull_nowhere_while_the_policy_is_its_reference(policy: Path) 
 
 
 def test_leaving_prompts_out_of_the_head_changes_no_number(policy: Path) -> None:
-    from training.methods.pair_trainer import scoring_completions_only
+    from training.methods.completion_scores import scoring_completions_only
 
     trainer = build(policy)
     batch = batch_of(trainer, [0.9, 0.65, 0.5, 0.2])

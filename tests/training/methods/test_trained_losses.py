@@ -92,6 +92,13 @@ def loss_of(trainer: Any, batch: dict[str, Any]) -> float:
     return float(trainer.compute_loss(trainer.model, batch).detach())
 
 
+def gradients(trainer: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    trainer.model.zero_grad()
+    trainer.compute_loss(trainer.model, batch).backward()
+    found = trainer.model.named_parameters()
+    return {name: part.grad.clone() for name, part in found if part.grad is not None}
+
+
 def nll(gap: float) -> float:
     return math.log1p(math.exp(-gap))
 
@@ -159,6 +166,9 @@ def test_how_far_chosen_answers_moved_is_logged_a_token_against_the_reference(fo
 
 
 def test_fine_tuning_is_on_the_completion_alone(folder: Path) -> None:
+    import torch
+
+    from training.methods.completion_scores import scoring_completions_only
     from training.methods.sft import make_trainer, tokenise
 
     columns: list[dict[str, list[Any]]] = []
@@ -178,6 +188,13 @@ def test_fine_tuning_is_on_the_completion_alone(folder: Path) -> None:
     logps = token_log_probabilities(trainer, ids, batch["attention_mask"], mask, adapted=True)
     expected = -float(logps.sum() / mask[:, 1:].sum())
     assert loss_of(trainer, batch) == pytest.approx(expected, rel=2e-5)
+    # On a CPU a run leaves the head out where nothing is learnt: no number may change.
+    plain = gradients(trainer, batch)
+    with scoring_completions_only("cpu"):
+        assert loss_of(trainer, batch) == pytest.approx(expected, rel=2e-5)
+        lean = gradients(trainer, batch)
+    assert all(torch.allclose(lean[name], plain[name], rtol=1e-3, atol=1e-7) for name in plain)
+    assert max(float(part.abs().max()) for part in plain.values()) > 1e-3
 
 
 def test_ipo_divides_lengths_out(folder: Path) -> None:
