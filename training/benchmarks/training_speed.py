@@ -40,7 +40,7 @@ class Timed(NamedTuple):
     seconds: float
     """That those steps took."""
     gib: float | None
-    """The most memory that tensors took on the GPU, of the whole training; None on a CPU."""
+    """The most memory that tensors took on the GPU, from loading the model on; None on a CPU."""
     weights: int
     """Those that multiply every token: an embedding that is no head looks up only."""
 
@@ -107,7 +107,8 @@ def _compare(
 ) -> dict[str, Any]:
     found: dict[str, list[Timed]] = {"charter": [], "trl": []}
     with SIDES[method](job) as sides:
-        _time(sides.charter, hardware.device)  # a GPU's first training is a slow one
+        for side in (sides.charter, sides.trl):  # a GPU's first training is a slow one
+            _time(side, hardware.device)
         for number in range(repeats):
             for name in found:
                 timed = _time(getattr(sides, name), hardware.device)
@@ -153,10 +154,6 @@ class _Clock(TrainerCallback):
 
         return counted
 
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        if self.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         _wait(self.device)
         self.end = time.perf_counter()
@@ -166,6 +163,8 @@ class _Clock(TrainerCallback):
 
 def _time(side: Side, device: str) -> Timed:
     clock = _Clock(device)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     with side.frame():
         trainer = side.build()
         trainer.add_callback(clock)
