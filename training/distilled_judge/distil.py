@@ -115,6 +115,8 @@ class JudgeRecipe(RunRecipe):
     def _check_lessons(self) -> Self:
         if self.reading_weight and not self.opposites:
             raise ValueError("reading_weight needs opposites: what is to be told from a principle")
+        if self.reading_weight and self.upper_layers == 1:
+            raise ValueError("reading_weight needs upper_layers of 2 or more: it teaches the lower")
         if self.plain_first and not (self.opposites or self.contrasts):
             raise ValueError("plain_first needs opposites or contrasts: else nothing comes after")
         return self

@@ -130,6 +130,7 @@ def test_labels_of_several_files_are_split_as_one(tmp_path: Path, recipe: JudgeR
         pytest.param(
             {"reading_weight": 1, "opposites": 0}, "needs opposites", id="nothing to tell apart"
         ),
+        pytest.param({"reading_weight": 1, "upper_layers": 1}, "of 2 or more", id="nothing below"),
         pytest.param({"upper_layers": 1, "lora": None}, "needs a .lora. table", id="no adapter"),
         pytest.param(
             {"plain_first": 0.5, "opposites": 0, "contrasts": 0}, "nothing comes after", id="no end"
@@ -175,6 +176,7 @@ def test_killed_run_goes_on_with_the_same_losses(
         kept: dict[str, Any] = {"upper_layers": 1, "lower_states": tmp_path / "states"}
         runnable = change(runnable, **kept, **probe, plain_first=0.6, other_weight=0.3)
     if as_recipe == "the second":
+        runnable = change(runnable, upper_layers=2)
         first = change(runnable, output=tmp_path / "first")
         train_judge(first, message=silent)
         runnable = change(
