@@ -95,10 +95,10 @@ class JudgeRecipe(RunRecipe):
     probe_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of each label, contrasts aside, that a linear probe of the lower states gives which did
     not see the pair: people's single words are noisy, and few of them are learnt by heart."""
-    probe_spread: Annotated[float, Field(gt=0)] | None = None
-    """Standard deviation that the probe's log-odds are scaled to, before they become labels: its
-    own are near 0, for it is regularised, and teach slowly. How sure the trained judge may be is
-    for its calibration to say."""
+    teacher_spread: Annotated[float, Field(gt=0)] | None = None
+    """Standard deviation that the log-odds of a teacher, of the probe or of `start_from`, are
+    scaled to before they become labels: their own are near 0, and teach slowly. How sure the
+    trained judge may be is for its calibration to say."""
 
     def data_used(self) -> tuple[DataUsed, ...]:
         """The labelled files, the rankings, and the adapter started from."""
@@ -138,6 +138,8 @@ class JudgeRecipe(RunRecipe):
                 "start_from needs labelled pairs and a [lora] table, and goes without probe_share, "
                 "for the labels are that judge's"
             )
+        if self.teacher_spread and not (self.probe_share or self.start_from):
+            raise ValueError("teacher_spread needs a teacher: probe_share or start_from")
         if self.strangers and not self.start_from:
             raise ValueError("strangers needs start_from: nobody else labels them")
         if self.upper_layers is not None and self.lora is None:

@@ -1,5 +1,6 @@
 """The work of a distillation: model, adapter and rows put together, trained, examined."""
 
+import json
 from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from judges.calibration.estimates import share_estimate
 from judges.cards.labelled import LabelledPair
 from judges.errors import ConfigError
+from judges.jsonl import replacing
 from judges.policies import model_folder
 from judges.progress import progress
 from training.distilled_judge.distil import Examination, JudgeRecipe, Material, ProbeReport
@@ -24,9 +26,10 @@ from training.distilled_judge.lower_layers import (
 from training.distilled_judge.probe import completion_difference, cross_fit, taught_by
 from training.distilled_judge.questions import (
     ORDERS,
+    Floats,
     Mixture,
     PairQuestions,
-    relabelled,
+    labelled_by,
     strangers_of,
 )
 from training.distilled_judge.reading_lesson import ReadingLesson
@@ -35,6 +38,9 @@ from training.distilled_judge.vote_encoder import VoteEncoder
 from training.distilled_judge.vote_trainer import Lesson, QuestionSet, VoteTrainer, vote_logits
 from training.runs.loading import building_trainer, load_tokenizer, lora_config
 from training.runs.run import Run
+
+EARLIER_VOTES = "earlier-votes.json"
+"""The file of a run folder with the votes that label its pairs, where another judge gives them."""
 
 
 class Distillation:
@@ -135,22 +141,33 @@ class Distillation:
         taught = cross_fit(np.stack(rows), said, [opening(pair.conversation) for pair in pairs])
         self.probe = ProbeReport(pairs=len(pairs), right=taught.right, strength=taught.strength)
         self.run.message(f"a linear probe tells {taught.right:.3f} of {len(pairs)} pairs as people")
-        labelled = taught_by(pairs, taught, self.recipe.probe_share, self.recipe.probe_spread)
+        labelled = taught_by(pairs, taught, self.recipe.probe_share, self.recipe.teacher_spread)
         self.kept = [*labelled, *self.kept[len(states) :]]
 
     def _label(self, states: Sequence[Path] | None) -> None:
         """Label people's pairs and strangers by the judge that is started from."""
-        asked = [*range(self.labelled), *range(len(self.kept) - self.strangers, len(self.kept))]
-        rows = QuestionSet(
-            [self.kept[row] for row in asked],
-            self.encoder,
-            None if states is None else [states[row] for row in asked],
+        here = [*range(self.labelled), *range(len(self.kept) - self.strangers, len(self.kept))]
+        pairs = [self.kept[row] for row in here]
+        logit_B = self._asked_before(
+            pairs, None if states is None else [states[row] for row in here]
         )
+        taught = labelled_by(pairs, logit_B, 1.0, self.recipe.teacher_spread)
+        for row, pair in zip(here, taught, strict=True):
+            self.kept[row] = pair
+
+    def _asked_before(self, pairs: list[PairQuestions], states: list[Path] | None) -> Floats:
+        """The earlier judge's log-odds of each pair's first completion; kept for a resumed run."""
+        file = self.run.folder.path / EARLIER_VOTES
+        if file.exists():
+            return np.array(json.loads(file.read_bytes()))
+        rows = QuestionSet(pairs, self.encoder, states)
         with progress("asking the earlier judge", "pairs") as report:
             logits = vote_logits(self.model, self.encoder.options, rows, report, ORDERS)
-        for row, (one, other) in zip(asked, logits, strict=True):
-            p_first = 1 / (1 + np.exp((other - one) / 2))
-            self.kept[row] = relabelled(self.kept[row], float(p_first))
+        logit_B = np.array([(one - other) / 2 for one, other in logits])
+        if self.run.processes.is_main:
+            with replacing(file) as stream:
+                stream.write(json.dumps(logit_B.tolist()).encode())
+        return logit_B
 
     def examine(self) -> Examination:
         """The development pairs, judged by the model as it is now."""

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 from judges.errors import DataError
-from training.distilled_judge.questions import PairQuestions, relabelled
+from training.distilled_judge.questions import PairQuestions, labelled_by
 from training.distilled_judge.vote_encoder import VoteEncoder
 
 Floats = NDArray[np.float64]
@@ -118,12 +118,5 @@ def _loss(logit_B: Floats, y_B: NDArray[np.int64]) -> float:
 def taught_by(
     pairs: Sequence[PairQuestions], taught: Taught, share: float, spread: float | None = None
 ) -> list[PairQuestions]:
-    """The pairs with labels of which a share is the probe's; contrasts keep theirs.
-
-    `spread`: the standard deviation, in nats, that its log-odds are scaled to; absent: their own.
-    """
-    logit_B = np.log(taught.p_B) - np.log1p(-taught.p_B)
-    scale = spread / max(float(logit_B.std()), 1e-9) if spread else 1.0
-    p_B = 1 / (1 + np.exp(-scale * logit_B))
-    taught_B = zip(pairs, p_B.tolist(), strict=True)
-    return [relabelled(pair, p_first, share) for pair, p_first in taught_B]
+    """The pairs with labels of which a share is the probe's; contrasts keep theirs."""
+    return labelled_by(pairs, np.log(taught.p_B) - np.log1p(-taught.p_B), share, spread)

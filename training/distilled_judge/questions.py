@@ -9,6 +9,9 @@ from itertools import combinations
 from random import Random
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from judges.cards.labelled import LabelledPair
 from judges.constitutions.constitution import Constitution
 from judges.errors import DataError
@@ -18,6 +21,7 @@ from judges.records import Message
 from training.distilled_judge.contrasts import draw_contrast, say_again, turn_round
 from training.distilled_judge.splitting import opening
 
+Floats = NDArray[np.float64]
 Kind = Literal["plain", "opposite", "contrast"]
 ORDERS = 2
 """A pair as it stands, and turned round: so often each question is asked."""
@@ -102,13 +106,25 @@ def _of_the_principle(p_first: float, mixture: Mixture, random: Random) -> list[
     return asked
 
 
-def relabelled(pair: PairQuestions, p_first: float, share: float = 1.0) -> PairQuestions:
-    """The pair with a share of each label by another teacher; contrasts keep theirs."""
-    taught = {"plain": p_first, "opposite": 1 - p_first}
+def labelled_by(
+    pairs: Sequence[PairQuestions], logit_B: Floats, share: float, spread: float | None
+) -> list[PairQuestions]:
+    """The pairs with labels of which a share is a teacher's; contrasts keep theirs.
+
+    `logit_B`: its log-odds that the first completion follows the principle better. `spread`: the
+    standard deviation, in nats, that they are scaled to; absent: their own.
+    """
+    scale = spread / max(float(logit_B.std()), 1e-9) if spread else 1.0
+    p_B = 1 / (1 + np.exp(-scale * logit_B))
+    return [_taught(pair, p, share) for pair, p in zip(pairs, p_B.tolist(), strict=True)]
+
+
+def _taught(pair: PairQuestions, p_first: float, share: float) -> PairQuestions:
+    says = {"plain": p_first, "opposite": 1 - p_first}
     return pair._replace(
         asked=tuple(
-            one._replace(p_first=(1 - share) * one.p_first + share * taught[one.kind])
-            if one.kind in taught
+            one._replace(p_first=(1 - share) * one.p_first + share * says[one.kind])
+            if one.kind in says
             else one
             for one in pair.asked
         )

@@ -126,6 +126,7 @@ def test_labels_of_several_files_are_split_as_one(tmp_path: Path, recipe: JudgeR
         pytest.param(
             {"start_from": "s", "lora": None}, "start_from needs", id="no weights to go on"
         ),
+        pytest.param({"teacher_spread": 2}, "needs a teacher", id="nobody to spread"),
         pytest.param({"strangers": 1}, "strangers needs start_from", id="nobody labels"),
         pytest.param(
             {"reading_weight": 1, "opposites": 0}, "needs opposites", id="nothing to tell apart"
@@ -172,7 +173,7 @@ def test_killed_run_goes_on_with_the_same_losses(
 ) -> None:
     """As the two recipes of the judge that ships, one after the other, and without all that."""
     if as_recipe != "plain":
-        probe = {"probe_share": 0.9, "probe_spread": 2.0}
+        probe = {"probe_share": 0.9, "teacher_spread": 2.0}
         kept: dict[str, Any] = {"upper_layers": 1, "lower_states": tmp_path / "states"}
         runnable = change(runnable, **kept, **probe, plain_first=0.6, other_weight=0.3)
     if as_recipe == "the second":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from judges.constitutions.files import load_constitution
@@ -11,10 +12,10 @@ from judges.layout import read_prompt
 from tests.training.distilled_judge.made_questions import CONSTITUTION, MIXTURE, pair, ranking
 from training.distilled_judge.contrasts import DEFIES, FRAMES, OBEYS
 from training.distilled_judge.questions import (
+    labelled_by,
     prompts_of,
     questions_of_people,
     questions_of_ranking,
-    relabelled,
     strangers_of,
 )
 
@@ -68,11 +69,14 @@ def test_strangers_are_a_completion_of_ones_own_and_one_that_answers_another_pro
 
 def test_another_teachers_labels_turn_round_with_the_principle() -> None:
     (questions,) = questions_of_people([pair(0)], MIXTURE, "made")
-    taught = relabelled(questions, 0.9, 0.5)
+    (taught,) = labelled_by([questions], np.log([9.0]), 0.5, None)
     plain, opposite = taught.asked[:2]
     assert plain.p_first == pytest.approx((questions.asked[0].p_first + 0.9) / 2)
     assert opposite.p_first == pytest.approx(1 - plain.p_first)
     assert taught.asked[2:] == questions.asked[2:]
+    spread = labelled_by([questions] * 2, np.array([0.01, -0.01]), 1.0, 2.0)
+    p = 1 / (1 + np.exp(-2))
+    assert [one.asked[0].p_first for one in spread] == pytest.approx([p, 1 - p])
 
 
 def test_both_orders_are_asked_with_opposite_labels() -> None:
