@@ -163,7 +163,7 @@ class Distillation:
         rows = QuestionSet(pairs, self.encoder, states)
         with progress("asking the earlier judge", "pairs") as report:
             logits = vote_logits(self.model, self.encoder.options, rows, report, ORDERS)
-        logit_B = np.array([(one - other) / 2 for one, other in logits])
+        logit_B = np.array([(one - other) / 2 for one, other in logits], dtype=np.float64)
         if self.run.processes.is_main:
             with replacing(file) as stream:
                 stream.write(json.dumps(logit_B.tolist()).encode())

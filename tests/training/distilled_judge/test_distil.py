@@ -230,14 +230,14 @@ def test_kept_lower_states_train_the_same_adapter_and_are_shared(
 
 @pytest.mark.slow
 def test_the_principle_alone_comes_first(runnable: JudgeRecipe, tmp_path: Path) -> None:
-    alone = change(runnable, output=tmp_path / "alone", opposites=0, contrasts=0)
-    first = change(runnable, output=tmp_path / "first", plain_first=0.5, other_weight=0.5)
+    alone = change(runnable, output=tmp_path / "alone", plain_first=0.99)
+    first = change(runnable, output=tmp_path / "first", plain_first=0.5)
     for one in (alone, first):
         train_judge(one, message=silent)
     losses = [[line["loss"] for line in metrics(one)] for one in (alone, first)]
     half = len(losses[0]) // 2
     assert losses[1][:half] == pytest.approx(losses[0][:half], rel=5e-6)
-    assert losses[1][half:] != pytest.approx(losses[0][half:], rel=5e-5)
+    assert losses[1][half:] != pytest.approx(losses[0][half:], rel=2e-5)
 
 
 @pytest.mark.slow
