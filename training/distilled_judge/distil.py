@@ -66,10 +66,12 @@ class JudgeRecipe(RunRecipe):
     start_from: Path | None = None
     """The adapter of an earlier run, of the same base, family, pairs set aside and [lora]: its
     weights to start from, its votes, the mean log-odds of both orders, as labels instead of
-    people's. So what it knows is kept while the run teaches it to read."""
+    people's, but for the share that a probe gives. So what it knows is kept while the run teaches
+    it to read."""
     strangers: Annotated[float, Field(ge=0)] = 0
     """Further pairs for each labelled one, on average: one of its completions and one that answers
-    another prompt. `start_from` labels them, for what people labelled is few to learn from."""
+    another prompt. `start_from` or a probe labels them, for what people labelled is few to learn
+    from."""
     max_dropped: Share = 0.1
     """Largest share of pairs that may be left out as longer than max_length, since a pair that is
     cut off is another one; and of rankings that no judge scored."""
@@ -94,7 +96,8 @@ class JudgeRecipe(RunRecipe):
 
     probe_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of each label, contrasts aside, that a linear probe of the lower states gives which did
-    not see the pair: people's single words are noisy, and few of them are learnt by heart."""
+    not see the pair: people's single words are noisy, and few of them are learnt by heart. The rest
+    is people's, or that of `start_from`, which at 1 is not asked."""
     teacher_spread: Annotated[float, Field(gt=0)] | None = None
     """Standard deviation that the log-odds of a teacher, of the probe or of `start_from`, are
     scaled to before they become labels: their own are near 0, and teach slowly. How sure the
@@ -133,15 +136,12 @@ class JudgeRecipe(RunRecipe):
             raise ValueError("lower_states needs upper_layers: else no layer stays as it is")
         if self.probe_share and not (self.lower_states and self.labelled):
             raise ValueError("probe_share needs lower_states, which it reads, and labelled pairs")
-        if self.start_from and (self.probe_share or self.lora is None or not self.labelled):
-            raise ValueError(
-                "start_from needs labelled pairs and a [lora] table, and goes without probe_share, "
-                "for the labels are that judge's"
-            )
+        if self.start_from and (self.lora is None or not self.labelled):
+            raise ValueError("start_from needs labelled pairs and a [lora] table")
         if self.teacher_spread and not (self.probe_share or self.start_from):
             raise ValueError("teacher_spread needs a teacher: probe_share or start_from")
-        if self.strangers and not self.start_from:
-            raise ValueError("strangers needs start_from: nobody else labels them")
+        if self.strangers and not self.start_from and self.probe_share < 1:
+            raise ValueError("strangers needs start_from or probe_share = 1: no person labels them")
         if self.upper_layers is not None and self.lora is None:
             raise ValueError("upper_layers needs a [lora] table: it says where the adapter is")
         return self
@@ -175,7 +175,7 @@ class JudgeSummary(RunSummary):
     held_out: int
     """Labelled pairs set aside for a judge card."""
     strangers: int
-    """Pairs trained on that nobody labelled but the judge started from."""
+    """Pairs trained on that nobody labelled but the judge started from, or a probe."""
     probe: ProbeReport | None
     """The linear probe that gave a share of the labels, if one did."""
     before: Examination

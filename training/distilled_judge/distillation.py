@@ -23,7 +23,7 @@ from training.distilled_judge.lower_layers import (
     read_states,
     state_files,
 )
-from training.distilled_judge.probe import completion_difference, cross_fit, taught_by
+from training.distilled_judge.probe import Taught, completion_difference, cross_fit, taught_by
 from training.distilled_judge.questions import (
     ORDERS,
     Floats,
@@ -97,14 +97,12 @@ class Distillation:
             self.model, lower = load_model(self.recipe, self.run.manifest.hardware.device)
             states = self._keep_states(lower)
             here = len(self.kept)
-            if states is not None and self.recipe.probe_share:
-                self._teach(states[: self.labelled])
+            if self.recipe.start_from:
+                load_earlier(self.model, self.recipe.start_from)
+            self._label(states and states[:here])
             reading = None
             if self.recipe.reading_weight:
                 reading = ReadingLesson(self.model.get_base_model(), lower)
-            if self.recipe.start_from:
-                load_earlier(self.model, self.recipe.start_from)
-                self._label(states and states[:here])
             self.examined_states = None if states is None else states[here:]
             return VoteTrainer(
                 model=self.model,
@@ -129,33 +127,37 @@ class Distillation:
             keep_lower_states(self.model.get_base_model(), trees, lower, files, report)
         return files
 
-    def _teach(self, states: Sequence[Path]) -> None:
-        """Let a probe of the states give its share of the labels of people's pairs."""
-        pairs = self.kept[: len(states)]
+    def _label(self, states: list[Path] | None) -> None:
+        """Let the teachers that the recipe names label people's pairs and strangers."""
+        share, spread = self.recipe.probe_share, self.recipe.teacher_spread
+        here = [*range(self.labelled), *range(len(self.kept) - self.strangers, len(self.kept))]
+        pairs = [self.kept[row] for row in here]
+        kept = None if states is None else [states[row] for row in here]
+        if self.recipe.start_from and share < 1:
+            pairs = labelled_by(pairs, self._asked_before(pairs, kept), 1.0, spread)
+        if kept is not None and share:
+            pairs = taught_by(pairs, self._probed(pairs, kept), share, spread)
+        for row, pair in zip(here, pairs, strict=True):
+            self.kept[row] = pair
+
+    def _probed(self, pairs: Sequence[PairQuestions], states: Sequence[Path]) -> Taught:
+        """What a probe says that learns what people said, of their pairs and of strangers."""
         with progress("probing", "pairs") as report:
             rows = []
             for number, (pair, file) in enumerate(zip(pairs, states, strict=True), start=1):
                 rows.append(completion_difference(self.encoder, pair, read_states(file)))
                 report(number, len(pairs))
-        said = np.array([pair.asked[0].p_first for pair in pairs])
-        taught = cross_fit(np.stack(rows), said, [opening(pair.conversation) for pair in pairs])
-        self.probe = ProbeReport(pairs=len(pairs), right=taught.right, strength=taught.strength)
-        self.run.message(f"a linear probe tells {taught.right:.3f} of {len(pairs)} pairs as people")
-        labelled = taught_by(pairs, taught, self.recipe.probe_share, self.recipe.teacher_spread)
-        self.kept = [*labelled, *self.kept[len(states) :]]
+        of_people = self.kept[: self.labelled]
+        said = np.array([pair.asked[0].p_first for pair in of_people])
+        groups = [opening(pair.conversation) for pair in of_people]
+        taught = cross_fit(np.stack(rows), said, groups)
+        self.probe = ProbeReport(pairs=len(said), right=taught.right, strength=taught.strength)
+        self.run.message(f"a linear probe tells {taught.right:.3f} of {len(said)} pairs as people")
+        return taught
 
-    def _label(self, states: Sequence[Path] | None) -> None:
-        """Label people's pairs and strangers by the judge that is started from."""
-        here = [*range(self.labelled), *range(len(self.kept) - self.strangers, len(self.kept))]
-        pairs = [self.kept[row] for row in here]
-        logit_B = self._asked_before(
-            pairs, None if states is None else [states[row] for row in here]
-        )
-        taught = labelled_by(pairs, logit_B, 1.0, self.recipe.teacher_spread)
-        for row, pair in zip(here, taught, strict=True):
-            self.kept[row] = pair
-
-    def _asked_before(self, pairs: list[PairQuestions], states: list[Path] | None) -> Floats:
+    def _asked_before(
+        self, pairs: Sequence[PairQuestions], states: Sequence[Path] | None
+    ) -> Floats:
         """The earlier judge's log-odds of each pair's first completion; kept for a resumed run."""
         file = self.run.folder.path / EARLIER_VOTES
         if file.exists():

@@ -141,7 +141,8 @@ def strangers_of(
     """
     for pair in pairs:
         random = Random(f"{mixture.seed}\n{pair.place}")
-        for other in random.choices(pairs, k=int(each + random.random())):
+        for _ in range(int(each + random.random())):
+            (other,) = random.choices(pairs)
             if opening(other.conversation) != opening(pair.conversation):
                 first = random.choice((pair.first, pair.second))
                 second = random.choice((other.first, other.second))

@@ -129,6 +129,11 @@ def test_labels_of_several_files_are_split_as_one(tmp_path: Path, recipe: JudgeR
         pytest.param({"teacher_spread": 2}, "needs a teacher", id="nobody to spread"),
         pytest.param({"strangers": 1}, "strangers needs start_from", id="nobody labels"),
         pytest.param(
+            {"strangers": 1, "probe_share": 0.9, "lower_states": "s", "upper_layers": 1},
+            "or probe_share = 1",
+            id="nobody labels whole",
+        ),
+        pytest.param(
             {"reading_weight": 1, "opposites": 0}, "needs opposites", id="nothing to tell apart"
         ),
         pytest.param({"reading_weight": 1, "upper_layers": 1}, "of 2 or more", id="nothing below"),
@@ -181,7 +186,7 @@ def test_killed_run_goes_on_with_the_same_losses(
         first = change(runnable, output=tmp_path / "first")
         train_judge(first, message=silent)
         runnable = change(
-            runnable, start_from=first.output, strangers=0.5, reading_weight=1.0, probe_share=0.0
+            runnable, start_from=first.output, strangers=0.5, reading_weight=1.0, probe_share=0.5
         )
     whole = change(runnable, output=tmp_path / "whole")
     train_judge(whole, message=silent)

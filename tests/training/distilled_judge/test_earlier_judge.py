@@ -11,6 +11,7 @@ from judges.errors import ConfigError, DataError, ModelError
 from tests.training.distilled_judge.made_questions import make_recipe
 from tests.training.tiny_policy import make_policy
 from training.distilled_judge.distil import JudgeRecipe, train_judge
+from training.distilled_judge.distillation import EARLIER_VOTES
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,18 @@ def test_its_votes_are_the_labels_and_its_weights_the_start(
             assert pair.asked[1].p_first == pytest.approx(1 - p_first, abs=1e-5)
         was = json.loads((earlier.output / "summary.json").read_text())["after"]["right"]["value"]
         assert work.examine().right.value == was  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_probe_takes_its_share_of_the_labels(
+    earlier: JudgeRecipe, tmp_path: Path, share: float
+) -> None:
+    kept: dict[str, Any] = {"upper_layers": 2, "lower_states": tmp_path / "states"}
+    recipe = going_on(earlier, tmp_path / "run", strangers=1, probe_share=share, **kept)
+    summary = train_judge(recipe, message=lambda _: None)
+    assert summary.probe is not None and summary.probe.pairs == 16
+    assert summary.strangers > 8
+    assert (recipe.output / EARLIER_VOTES).exists() == (share < 1)
 
 
 def test_a_run_that_goes_on_says_how_well_it_reads(earlier: JudgeRecipe, tmp_path: Path) -> None:

@@ -49,6 +49,16 @@ def test_states_that_say_nothing_teach_nothing() -> None:
     assert np.abs(taught.p_B - 0.5).mean() < 0.12
 
 
+def test_pairs_that_nobody_labelled_are_told_by_a_probe_of_all() -> None:
+    x, said = made(noise=0.25)
+    further, better = made(noise=0.0, seed=3)
+    taught = cross_fit(np.concatenate([x, further]), said, [str(row) for row in range(PAIRS)])
+    alone = cross_fit(x, said, [str(row) for row in range(PAIRS)])
+    assert taught.p_B[:PAIRS] == pytest.approx(alone.p_B)
+    assert (taught.right, taught.strength) == (alone.right, alone.strength)
+    assert ((taught.p_B[PAIRS:] > 0.5) == (better > 0.5)).mean() > 0.8
+
+
 def test_ties_of_people_neither_count_nor_teach() -> None:
     x, said = made(noise=0.25)
     ties = np.random.default_rng(2).normal(size=x.shape)
