@@ -16,6 +16,7 @@ from judges.formats.messages import TRANSCRIPT, Messages
 from judges.formats.pairs import parse_pairs, probability, prompt_of, votes_of
 from judges.formats.rows import read_rows
 
+EVEN = 0.5
 NEAREST = 1e-6
 """Probabilities are kept so far from 0 and 1: rankings round to six digits."""
 
@@ -59,17 +60,21 @@ class _Row(NamedTuple):
 def read_pairs(path: Path) -> AuditPairs:
     """The pairs of a file in any format that training reads (`judges.formats.pairs`).
 
-    Ids may be met twice: an audit reports such things. Raises: DataError naming file and line.
+    A label below one half calls the rejected side better, so it turns its pair round, as in
+    training; one half is a tie. Ids may be met twice: an audit reports such things.
+    Raises: DataError naming file and line.
     """
     rows: list[_Row] = []
     left_out = LeftOut()
     for number, row in read_rows(path):
         where = f"{path}:{number}"
-        if (own := _own(row, where)) is not None:
-            rows.append(own)
-            continue
+        own = _own(row, where)
         with left_out.row(where) as lost:
-            rows.extend(_foreign(row, where, lost))
+            for one in _foreign(row, where, lost) if own is None else (own,):
+                if one.p_chosen == EVEN:
+                    lost["tie"] += 1
+                else:
+                    rows.append(_turned_round(one) if one.p_chosen < EVEN else one)
     if not rows:
         left = f" (left out: {left_out.text()})" if left_out.counts else ""
         raise DataError(f"{path}: no pair with a preference in it{left}; nothing to audit")
@@ -126,6 +131,16 @@ def _foreign(row: Mapping[str, Any], where: str, lost: Counter[str]) -> Iterator
             _joined(pair.prompt), _said(pair.chosen), _said(pair.rejected),
             _sureness(pair.p_chosen, where), pair.principles,
         )  # fmt: skip
+
+
+def _turned_round(row: _Row) -> _Row:
+    votes = {name: _number(p) for name, p in row.principles.items()}
+    return row._replace(
+        chosen=row.rejected,
+        rejected=row.chosen,
+        p_chosen=1 - row.p_chosen,
+        principles={name: 1 - p for name, p in votes.items()},
+    )
 
 
 def _text(prompt: Any) -> str | None:

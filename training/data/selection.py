@@ -77,9 +77,12 @@ def select_rows(
     data: RowData[R] = RowData(tuple(one.used for one in sets))
     for one in sets:
         data.told += one.left_out.check(one.used.path, len(one.rows), recipe.max_dropped)
-    rows = _mixed(sets, sources, recipe, data)
+    rows = [row for one in sets for row in one.rows]
     rows = _without_leaks(rows, recipe, data)
     rows = _without_copies(rows, recipe, copies, data)
+    kept = set(map(id, rows))
+    parts = [[row for row in one.rows if id(row) in kept] for one in sets]
+    rows = _mixed(parts, sources, recipe, data)
     for row in rows:
         held = is_held_out(row.prompt, recipe.held_out_share)
         (data.held_out if held else data.train).append(row)
@@ -93,21 +96,26 @@ def select_rows(
 
 
 def _mixed(
-    sets: Sequence[RowSet[R]], sources: Sequence[DataSource], recipe: DataRecipe, data: RowData[R]
+    parts: list[list[R]], sources: Sequence[DataSource], recipe: DataRecipe, data: RowData[R]
 ) -> list[R]:
     """The rows that the weights leave. Raises: DataError for a set of which none is left."""
-    sizes, weights = [len(one.rows) for one in sets], [source.weight for source in sources]
+    sizes, weights = [len(part) for part in parts], [source.weight for source in sources]
     counts = shares(sizes, weights)
-    least = min(range(len(sets)), key=lambda k: sizes[k] / (weights[k] or 1.0))
-    for one, size, count in zip(sets, sizes, counts, strict=True):
+    least = min(range(len(sizes)), key=lambda k: sizes[k] / (weights[k] or 1.0))
+    if not sizes[least] and counts != sizes:
+        raise DataError(
+            f"{sources[least].file}: no row is left of it, so its weight lets nothing into the "
+            "mix; leave it out"
+        )
+    for source, size, count in zip(sources, sizes, counts, strict=True):
         if count == size:
             continue
-        told = f"{one.used.path}: {size - count} of {size} rows are left out of the mix"
-        limit = f"{sets[least].used.path} has {sizes[least]} rows for its weight"
+        told = f"{source.file}: {size - count} of {size} rows are left out of the mix"
+        limit = f"{sources[least].file} has {sizes[least]} rows for its weight"
         if not count:
             raise DataError(f"{told}, so none is left: {limit}; set the weights closer together")
         data.told.append(f"{told}, which keeps the weights: {limit}")
-    return mix([one.rows for one in sets], counts, recipe.seed)
+    return mix(parts, counts, recipe.seed)
 
 
 def _tell_near_prompts(data: RowData[R]) -> None:

@@ -126,7 +126,40 @@ def read_examples(recipe: RewardRecipe) -> Examples:
             f"{used[0].path}: all labels are ties (0.5), so there is nothing to learn; judge with "
             "more votes, or more varied completions"
         )
+    told += _untaught(train, heads, scope_heads, used[0].path)
     return Examples(train, held_out, heads, scope_heads, used, constitution, told)
+
+
+def _untaught(
+    train: Sequence[RankedPrompt], heads: Sequence[Head], scope_heads: Sequence[int], file: str
+) -> list[str]:
+    """What is said of principles that no prompt teaches, though their scopes are taught.
+
+    Raises: DataError where nothing would keep a head that stays as it was drawn out of the reward.
+    """
+    applies_NH = np.stack([one.applies_H for one in train])
+    known_NH = ~np.isnan(applies_NH)
+    labelled_NH = np.array([_labelled_heads(one) for one in train])
+    taught_H = (labelled_NH & known_NH & (applies_NH > 0)).any(0)
+    told = []
+    for k in np.flatnonzero(~taught_H).tolist():
+        if k not in scope_heads or not known_NH[:, k].any():
+            raise DataError(
+                f"{file}: none of {len(train)} prompts has a label of {heads[k].name!r} where it "
+                "is known to apply, so its head would stay as it was drawn; rank again, or train "
+                "under a constitution without it"
+            )
+        told.append(
+            f"{file}: {heads[k].name!r} applies to none of {len(train)} prompts, so only its scope "
+            "is learnt; where the scope says yes later, its head is noise"
+        )
+    return told
+
+
+def _labelled_heads(one: RankedPrompt) -> list[bool]:
+    """Which heads have a labelled pair."""
+    n = len(one.completions)
+    return [bool((~np.isnan(p_NN[np.triu_indices(n, 1)])).any()) for p_NN in one.p_HNN]
 
 
 def _weighted(pairs: PairData) -> list[str]:

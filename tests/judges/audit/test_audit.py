@@ -1,5 +1,8 @@
 """Each planted bias is found, what principles want is told apart, and chance finds little."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from judges.audit.audit import audit
 from judges.audit.explain import explain
 from judges.audit.length import log_ratio_of
 from judges.audit.ngrams import ngram_signs
+from judges.audit.pairs import read_pairs
 from judges.audit.report import AuditReport, AuditSettings, FeatureReport
 from judges.audit.words import split_words
 from tests.judges.audit.made_preferences import Plant, columns, made, ranking, text
@@ -173,3 +177,22 @@ def test_rankings_add_order_ties_and_circles() -> None:
     assert (facts.cycles.value, facts.cycles.n) == (0.5, 2)
     assert report.position[0].flips.value == 1 and report.position[0].exact == 1
     assert {one.source for one in report.noise} == {"orders", "cycles"}
+
+
+def test_a_label_below_one_half_turns_its_pair_round_and_one_half_is_a_tie(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "q", "chosen": "a", "rejected": "b", "p_chosen": p, "principles": {"kind": p}}
+        for p in (0.9, 0.1, 0.5)
+    ]
+    foreign = {**rows[1], "prompt": [{"role": "user", "content": "q"}]}
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("\n".join(json.dumps(one) for one in (*rows, foreign)))
+    pairs = read_pairs(file)
+    assert list(zip(pairs.chosen, pairs.rejected, strict=True)) == [
+        ("a", "b"),
+        ("b", "a"),
+        ("b", "a"),
+    ]
+    assert pairs.p_chosen.tolist() == pytest.approx([0.9, 0.9, 0.9])
+    assert pairs.left_out.counts == {"tie": 1}
+    assert np.all(pairs.principles["kind"] > 0)

@@ -85,6 +85,19 @@ def test_what_weights_leave_out_is_told_and_no_set_is_lost_whole(tmp_path: Path)
         load(mixed(100))
 
 
+def test_weights_count_what_copies_leave(tmp_path: Path) -> None:
+    few = write(tmp_path / "few.jsonl", *(row(n % 10) for n in range(50)))
+    many = write(tmp_path / "many.jsonl", *(row(n) for n in range(100, 150)))
+    copy = write(tmp_path / "copy.jsonl", *(row(n) for n in range(10)))
+    data = load(recipe_of({"path": few, "weight": 1}, {"path": many, "weight": 1}))
+    assert len(data.train) == 20
+    assert sum(pair.place.startswith(str(few)) for pair in data.train) == 10
+    assert "40 of 100 rows repeat an earlier row" in data.told[0]
+    assert "many.jsonl: 40 of 50 rows are left out of the mix" in data.told[1]
+    with pytest.raises(DataError, match=r"copy.jsonl: no row is left of it, so its weight"):
+        load(recipe_of(few, {"path": copy, "weight": 1}))
+
+
 def test_all_rows_of_a_prompt_are_on_one_side_and_more_data_moves_none(tmp_path: Path) -> None:
     rows = [row(n, chosen=f"yes {k}") for n in range(200) for k in range(2)]
     small = load(recipe_of(write(tmp_path / "s.jsonl", *rows[:200]), held_out_share=0.3))

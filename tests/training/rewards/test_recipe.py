@@ -70,6 +70,36 @@ def test_principles_give_heads_by_their_words_and_scopes_after_them(recipe: Rewa
     assert examples.used[0].digests["judge"] == ("j" * 64,)
 
 
+def unlabel(recipe: RewardRecipe, **votes: dict[str, Any]) -> RewardRecipe:
+    """The rankings, with something else in the place of some principles' labels."""
+    lines = [json.loads(line) for line in rankings(recipe).read_text().splitlines()]
+    for line in lines:
+        for name, changes in votes.items():
+            line["principles"][name] |= changes
+    rankings(recipe).write_text("\n".join(json.dumps(line) for line in lines))
+    return change(recipe, heads="principles")
+
+
+NOTHING = [[None] * 4] * 4
+
+
+def test_a_principle_that_no_prompt_teaches_is_refused_unless_its_scope_keeps_it_out(
+    recipe: RewardRecipe,
+) -> None:
+    whole = rankings(recipe).read_text()
+    with pytest.raises(DataError, match=r"none of \d+ prompts has a label of 'brief'"):
+        read_examples(unlabel(recipe, brief={"p": NOTHING}))
+    rankings(recipe).write_text(whole)
+    examples = read_examples(unlabel(recipe, water={"p": NOTHING, "applies": 0.0}))
+    (told,) = [text for text in examples.told if "applies to none" in text]
+    assert "'water' applies to none of" in told
+
+
+def test_a_scope_that_no_prompt_tells_is_refused(recipe: RewardRecipe) -> None:
+    with pytest.raises(DataError, match=r"none of \d+ prompts has a label of 'water' where it"):
+        read_examples(unlabel(recipe, water={"applies": None}))
+
+
 def test_rankings_of_another_constitution_are_refused(recipe: RewardRecipe) -> None:
     file = Path(str(recipe.constitution))
     file.write_text(file.read_text().replace("Be brief.", "Be very brief."))
