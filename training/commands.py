@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from judges.commands import Verbs, add_judge_flags, add_verb, later, no_verb
+from judges.commands import Verbs, add_judge_flags, add_verb, later, no_verb, whole
 
 
 class Method(NamedTuple):
@@ -105,9 +105,9 @@ def _add_evaluate(verbs: Verbs) -> None:
     parser.add_argument("--constitution", required=True, metavar="X", help="name@version or path")
     parser.add_argument("--prompts", type=Path, required=True, help="held-out prompts, JSONL")
     parser.add_argument("--output", type=Path, help="JSON file to write (stdout)")
-    parser.add_argument("--samples", type=int, default=2, help="completions a prompt (2)")
+    parser.add_argument("--samples", type=whole, default=2, help="completions a prompt (2)")
     parser.add_argument("--temperature", type=float, default=0.8, help="of both policies (0.8)")
-    parser.add_argument("--max-tokens", type=int, default=256, help="longest completion (256)")
+    parser.add_argument("--max-tokens", type=whole, default=256, help="longest completion (256)")
     parser.add_argument("--seed", type=int, default=0, help="draws samples and bootstrap (0)")
     parser.add_argument("--report", type=Path, metavar="HTML", help="one page with plots to write")
     parser.add_argument(

@@ -66,6 +66,10 @@ class PromptEncoder:
         newline = self._tokenize("\n")
         self._newline = newline[0] if len(newline) == 1 else None
 
+    def vocabulary(self) -> dict[str, int]:
+        """The id of each token, special ones too."""
+        return dict(self._opening.get_vocab(with_added_tokens=True))
+
     def encode(self, prompt: ModelPrompt, pad_to: int = 0) -> list[int]:
         """The token ids of a prompt, up to where the model answers, prefill included.
 

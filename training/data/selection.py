@@ -90,6 +90,11 @@ def select_rows(
         raise DataError(
             f"held_out_share is {recipe.held_out_share}, which holds all {len(rows)} rows out"
         )
+    if recipe.held_out_share and not data.held_out:
+        data.told.append(
+            f"held_out_share is {recipe.held_out_share:g}, which holds none of {len(rows)} rows "
+            "out; raise it to measure on some"
+        )
     if recipe.check_copies:
         _tell_near_prompts(data)
     return data

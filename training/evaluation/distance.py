@@ -23,10 +23,14 @@ async def kl_divergence(
 ) -> Divergence:
     """KL(policy || base) in nats a completion, by the log-ratio on samples at temperature 1.
 
-    Without an interval where the base's server does not take token ids, or without samples.
+    Without an interval where the base's server does not take token ids, where the two are not
+    known to have one tokenizer (an id is another word in another one), or without samples.
     Cost: `samples` completions a prompt, read once by the base.
     """
     if not isinstance(base, OpenAIModel) or base.encoder is None or samples == 0:
+        return Divergence(None, 0)
+    encoder = policy.encoder if isinstance(policy, OpenAIModel) else None
+    if encoder is None or encoder.vocabulary() != base.encoder.vocabulary():
         return Divergence(None, 0)
     asked = [ModelPrompt(messages=prompt.prompt) for prompt in prompts]
     as_it_is = sampling.model_copy(update={"n": samples, "temperature": 1.0, "logprobs": True})

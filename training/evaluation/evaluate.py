@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from judges.constitutions.constitution import Constitution
+from judges.errors import VerdictError
 from judges.judge import Judge
 from judges.model import ChatModel, Sampling
 from judges.policies import open_policy
@@ -96,7 +97,8 @@ class Evaluation(Record):
     against_text: PolicyText
     """The other's."""
     kl: Interval | None
-    """KL(policy || other) in nats a completion; None where token ids are not at hand."""
+    """KL(policy || other) in nats a completion; None where token ids are not at hand, or not known
+    to be of one tokenizer."""
     unanswered: Unanswered | None = None
     """What the policies did not answer."""
     diversity: Diversity | None = None
@@ -138,13 +140,21 @@ async def evaluate(
     Cost: three sets of `samples` completions a prompt, twice that many pairs judged, and for the
     KL divergence one more set, read twice; `samples` completions a probe of each policy; each
     choice of a question read by each; `compare_sycophancy`.
-    Raises: ModelError; ConfigError for questions to a policy that cannot read given answers.
+    Raises: ModelError; VerdictError where no prompt was answered by both; ConfigError for questions
+    to a policy that cannot read given answers.
     """
     said = await _ask_policies(
         policy, against, prompts, settings, probes, questions, disputes, pushed, Answers(answers)
     )
     won, lost, seed = said.won, said.lost, settings.seed
-    items = _pairs(prompts, won, lost) + _pairs(prompts, said.other, lost, NOISE)
+    items = _pairs(prompts, won, lost)
+    if not items:
+        raise VerdictError(
+            f"none of {len(prompts)} prompts was answered by both policies ({said.policy}: "
+            f"{sum(map(bool, won))}, {said.against}: {sum(map(bool, lost))}), so nothing can be "
+            "compared; look at what they say to one prompt, with `charter sample`"
+        )
+    items += _pairs(prompts, said.other, lost, NOISE)
     lines = {
         line["id"]: line
         async for part in rank(items, constitution, judges, store, progress=progress)

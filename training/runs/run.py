@@ -65,6 +65,8 @@ class RunSummary(Record):
     """Loss of the first step."""
     last_loss: float | None
     """Loss of the last step."""
+    held_out_loss: float | None = None
+    """Loss of the rows held out, after the last step; null where there are none."""
     seconds: float
     """Time since this run was started, or last resumed."""
 
@@ -90,6 +92,7 @@ class Run:
         self.message = message if self.processes.is_main else _nobody_listens
         self.checkpoint: tuple[int, Path] | None = None
         """Step and folder of the checkpoint to go on from."""
+        self.held_out_loss: float | None = None
         self.better: Path | None = None
         """Folder of the policy to publish in place of the last one, such as a guard's best."""
         self.steps_done = 0
@@ -150,6 +153,7 @@ class Run:
             )
         trainer.is_in_train = False
         self.steps_done = trainer.state.global_step
+        self.held_out_loss = _held_out_loss(trainer)
 
     def _restore_token_count(self, trainer: Any) -> None:
         """TRL counts tokens from the start of training, and keeps no count in checkpoints."""
@@ -175,6 +179,7 @@ class Run:
             "steps": self.steps_done,
             "first_loss": losses[0] if losses else None,
             "last_loss": losses[-1] if losses else None,
+            "held_out_loss": self.held_out_loss,
             "seconds": round(time.monotonic() - self._start, 1),
         }
         summary = kind(**{**known, **fields})
@@ -183,6 +188,16 @@ class Run:
                 file.write(summary.model_dump_json(indent=2).encode())
         self.processes.wait()
         return summary
+
+
+def _held_out_loss(trainer: Any) -> float | None:
+    """Loss of the rows held out, by the model as it is; measured unless the last step did."""
+    if not getattr(trainer, "eval_dataset", None):
+        return None
+    for line in trainer.state.log_history:
+        if "eval_loss" in line and line["step"] == trainer.state.global_step:
+            return float(line["eval_loss"])
+    return float(trainer.evaluate()["eval_loss"])
 
 
 @contextmanager

@@ -109,6 +109,12 @@ def test_all_rows_of_a_prompt_are_on_one_side_and_more_data_moves_none(tmp_path:
     assert large.place(len(large.train)) == large.held_out[0].place
 
 
+def test_a_share_too_small_to_hold_anything_out_is_told(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(0), row(1))
+    (told,) = load(recipe_of(file, held_out_share=0.01)).told
+    assert told.startswith("held_out_share is 0.01, which holds none of 2 rows out")
+
+
 def test_no_share_holds_nothing_out() -> None:
     assert not any(is_held_out(({"role": "user", "content": str(n)},), 0.0) for n in range(100))
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from charter import main
+from judges.errors import VerdictError
 from judges.jsonl import read_jsonl, write_jsonl
 from judges.model import Sampling
 from judges.models.openai import OpenAIModel
 from judges.store.vote_store import VoteStore
 from tests.judges.models.scripted_server import IMPATIENT, Script, serve
-from tests.judges.models.tiny_model import byte_level_bpe, write_model
+from tests.judges.models.tiny_model import byte_level_bpe, unigram, write_model
 from tests.judges.planted import KIND, SHORTER, WORDS, constitution, item, judge
 from training.evaluation.capability import QUESTIONS
 from training.evaluation.distance import kl_divergence
@@ -134,6 +135,27 @@ async def test_prompts_that_a_policy_failed_on_are_counted(tmp_path: Path) -> No
     assert missing is not None
     assert (missing.asked, missing.policy, missing.against, missing.pairs) == (8, 2, 2, 4)
     assert found.win_rate.n == 4
+
+
+async def test_where_nobody_answers_both_counts_are_told(tmp_path: Path) -> None:
+    async with two_policies(tmp_path, BRIEF, LONG) as (after, before):
+        before.refused = {f"({prompt.id})": (400, "cannot") for prompt in PROMPTS}
+        with pytest.raises(VerdictError, match=r"none of 4 prompts .*: 4, .*: 0\), so nothing can"):
+            await compare(tmp_path, [after, before])
+
+
+async def test_policies_of_two_tokenizers_have_no_divergence(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, tokenizer in zip(folders, (byte_level_bpe(), unigram()), strict=True):
+        folder.mkdir()
+        write_model(folder, tokenizer)
+    async with serve(folders[0]) as after, serve(folders[1]) as before:
+        policy, base = (
+            OpenAIModel(one.url, "tiny", tokenizer=folder, fingerprint=folder.name)
+            for one, folder in zip((after, before), folders, strict=True)
+        )
+        found = await kl_divergence(policy, base, PROMPTS, 1, Sampling(max_tokens=3))
+    assert found == (None, 0)
 
 
 async def test_the_divergence_is_of_the_policy_from_its_base(tmp_path: Path) -> None:

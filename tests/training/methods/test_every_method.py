@@ -192,6 +192,19 @@ def test_held_out_prompts_are_evaluated_and_never_trained_on(folder: Path, tmp_p
     evaluated = [line for line in metrics(recipe.output) if "eval_loss" in line]
     assert [line["step"] for line in evaluated] == [3, 6]
     assert evaluated[1]["eval_loss"] < evaluated[0]["eval_loss"]
+    assert summary.held_out_loss == evaluated[1]["eval_loss"]
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo", "kto", "orpo"])
+def test_held_out_rows_are_measured_after_the_last_step(
+    name: str, folder: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(name, folder, tmp_path / "run", held_out_share=0.3)
+    summary = METHODS[name].train(recipe, message=lambda _: None)
+    (line,) = [line for line in metrics(recipe.output) if "eval_loss" in line]
+    assert line["step"] == summary.steps
+    assert summary.held_out_loss == line["eval_loss"]
+    assert 0 < line["eval_loss"] < 10
 
 
 @pytest.mark.parametrize("name", ["orpo", "cpo", "simpo"])
