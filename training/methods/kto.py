@@ -32,6 +32,7 @@ class KtoRecipe(DataRecipe):
 
     METHOD: ClassVar[str] = "kto"
     CONFIG: ClassVar[str] = "KTOConfig"
+    LEAST_BATCH: ClassVar[int] = 2
 
     examples: Sources
     """Completions with a `label`, or preference pairs, which are taken apart."""
@@ -57,7 +58,7 @@ class KtoRecipe(DataRecipe):
 
     @model_validator(mode="after")
     def _check_batch(self) -> Self:
-        if self.trainer.get("per_device_train_batch_size", 8) < 2:
+        if self.trainer.get("per_device_train_batch_size", 8) < self.LEAST_BATCH:
             raise ValueError(
                 "trainer.per_device_train_batch_size is 1, but KTO estimates the KL divergence "
                 "within a batch; use 2 or more, and gradient_accumulation_steps for memory"

@@ -88,6 +88,8 @@ def train_pairs(
         from training.methods.completion_scores import scoring_completions_only
 
         data.tell(run.message)
+        if recipe.loss_settings() is None:
+            _tell_weights(data, run.message)
         with scoring_completions_only(run.manifest.hardware.device):
             trainer = make_trainer(recipe, data, run)
             lengths = pair_lengths(trainer.train_dataset, 0, len(data.train), recipe.max_length)
@@ -101,6 +103,15 @@ def train_pairs(
             train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
+
+
+def _tell_weights(data: PairData, message: Message) -> None:
+    """Say which rows ask for a weight, which TRL's own losses do not take."""
+    if rows := [row for row in (*data.train, *data.held_out) if row.weight != 1]:
+        message(
+            f"{len(rows)} rows have a `weight`, such as {rows[0].place}, which is left aside: "
+            'loss = "trl" counts all pairs alike; take a loss of charter\'s'
+        )
 
 
 def _has_reference(recipe: PairRecipe) -> bool:

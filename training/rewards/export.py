@@ -73,6 +73,7 @@ def export_reward_model(
     from training.rewards.network import load_network, read_texts
     from training.runs.hardware import find_hardware
     from training.runs.loading import load_tokenizer
+    from training.runs.stops import is_disk_full
 
     logging.disable_progress_bar()
 
@@ -81,7 +82,14 @@ def export_reward_model(
     tokenizer = load_tokenizer(run)
     pad_id = tokenizer.pad_token_id
     network.config.pad_token_id = pad_id
-    _save(network, tokenizer, output, settings.dtype)
+    try:
+        _save(network, tokenizer, output, settings.dtype)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise DataError(
+            f"{output}: the disk is full; free some space, remove this folder, then export again"
+        ) from error
     del network  # of a large model there is room for one
     encoder = RewardEncoder(output)
     some = spread_reference(reference, settings.most_reference)

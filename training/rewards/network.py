@@ -58,7 +58,8 @@ def make_network(folder: Path, heads: int, pad_id: int, seed: int, dtype: str = 
     finally:
         library_logging.set_verbosity(before)
     network.config.get_text_config().pad_token_id = network.config.pad_token_id = pad_id
-    head = network.score = ExactHead.of(head_of(network, folder))
+    loaded = head_of(network, folder)
+    head = network.score = ExactHead(loaded.in_features, loaded.out_features, bias=False)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         drawn = torch.randn(head.weight.shape, generator=generator)

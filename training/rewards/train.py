@@ -196,9 +196,10 @@ def make_trainer(
             )
         network = make_network(
             folder, len(examples.heads), tokenizer.pad_token_id, recipe.seed, recipe.dtype
-        ).to(settings.device)
+        )
         collator: Any = PromptCollator(tokenizer.pad_token_id, scopes=bool(examples.scope_heads))
         if recipe.frozen:
+            network.to(settings.device)  # a trainer would place, or shard, what it trains
             collator = FeatureCollator(collator, network, encoded, bfloat16=settings.bf16)
             trained: Any = FrozenNetwork(network)
         else:

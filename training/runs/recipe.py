@@ -60,6 +60,8 @@ class RunRecipe(Record):
     """The word after `charter train`."""
     CONFIG: ClassVar[str] = "TrainingArguments"
     """The config class of TRL or transformers that [trainer] is handed to."""
+    LEAST_BATCH: ClassVar[int] = 1
+    """Rows that a batch needs at least."""
 
     model: str
     """The model to start from: `embedded`, or a model folder."""

@@ -7,6 +7,7 @@ elsewhere than it was begun.
 
 import fcntl
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ class RunFolder:
         """Step and folder of the newest complete checkpoint.
 
         Half-written ones are renamed out of the trainer's way, with a message. trainer_state.json
-        is the last file written, so where it can be read the rest is there.
+        is the last file written; after a power cut the ones before it may still be cut short.
         """
         complete = []
         for folder in sorted(self.checkpoints.glob("checkpoint-*")):
@@ -174,7 +175,24 @@ def _complete_step(folder: Path) -> int | None:
         step = json.loads((folder / "trainer_state.json").read_bytes())["global_step"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return step if folder.name == f"checkpoint-{step}" else None
+    whole = folder.name == f"checkpoint-{step}" and all(map(_is_whole, folder.iterdir()))
+    return step if whole else None
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a file of weights or of the optimiser has all its bytes, as its own index says."""
+    if file.suffix in (".pt", ".pth", ".bin"):
+        return zipfile.is_zipfile(file)
+    if file.suffix != ".safetensors":
+        return True
+    with file.open("rb") as stream:
+        try:
+            size = int.from_bytes(stream.read(8), "little")
+            index = json.loads(stream.read(min(size, file.stat().st_size)))
+            ends = [index[name]["data_offsets"][1] for name in index if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError):
+            return False
+    return file.stat().st_size == 8 + size + max(ends, default=0)
 
 
 def _free_name(path: Path) -> Path:

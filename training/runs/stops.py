@@ -51,10 +51,10 @@ def memory_advice(error: BaseException, recipe: RunRecipe) -> str:
     get = recipe.trainer.get
     rows, steps = get("per_device_train_batch_size", 8), get("gradient_accumulation_steps", 1)
     knobs = []
-    if rows > 1:
+    if (fewer := max(rows // 2, recipe.LEAST_BATCH)) < rows:
         knobs.append(
-            f"trainer.per_device_train_batch_size {rows} -> {rows // 2} with "
-            f"trainer.gradient_accumulation_steps {steps} -> {steps * 2} (same losses)"
+            f"trainer.per_device_train_batch_size {rows} -> {fewer} with "
+            f"trainer.gradient_accumulation_steps {steps} -> {steps * 2} (as many rows a step)"
         )
     # Where the device is left to charter and memory is a GPU's, checkpointing is on already.
     on_gpu = recipe.device == "cuda" or "CUDA" in str(error)

@@ -1,6 +1,7 @@
 """Each planted bias is found, what principles want is told apart, and chance finds little."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,29 @@ def test_a_label_below_one_half_turns_its_pair_round_and_one_half_is_a_tie(tmp_p
     assert pairs.p_chosen.tolist() == pytest.approx([0.9, 0.9, 0.9])
     assert pairs.left_out.counts == {"tie": 1}
     assert np.all(pairs.principles["kind"] > 0)
+
+
+@pytest.mark.parametrize("error", [0.05, 0.2])
+def test_planted_label_noise_is_estimated_by_copies_and_by_circles(error: float) -> None:
+    """Each label is turned round with the same chance, alone; what it was before is not told."""
+    rng = np.random.default_rng(11)
+    sides = [[text(rng) for _ in range(400)] * 2 for _ in range(2)]
+    wrong = rng.random(800) < error
+    chosen, rejected = (
+        [b if turn else a for a, b, turn in zip(one, other, wrong, strict=True)]
+        for one, other in (sides, sides[::-1])
+    )
+    lines = []
+    for _ in range(300):
+        p = np.full((4, 4), 0.5)
+        for i, j in combinations(range(4), 2):
+            p[i, j] = 0.1 if rng.random() < error else 0.9
+            p[j, i] = 1 - p[i, j]
+        lines.append(ranking(p.tolist()))
+    prompts = [f"question {number % 400}" for number in range(800)]
+    report = audit(columns(chosen, rejected, prompts=prompts), "made", AuditSettings(), lines)
+    found = {one.source: one.noise for one in report.noise}
+    for source in ("copies", "cycles"):
+        assert found[source].low < error < found[source].high, source
+        assert found[source].value == pytest.approx(error, abs=0.035), source
+        assert found[source].high - found[source].low < 0.15, source

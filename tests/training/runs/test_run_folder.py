@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from judges.errors import ConfigError, DataError
 from training.methods.dpo import DpoRecipe
@@ -174,6 +176,25 @@ def test_half_written_checkpoint_is_put_aside_with_a_message(output: Path, state
     checkpoint(run, 8, state)
     run.last_checkpoint(said.append)
     assert (run.checkpoints / "half-written-8.1").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt"])
+@pytest.mark.parametrize("left", [0, 5, 0.5])
+def test_checkpoint_with_a_file_cut_short_is_put_aside(
+    output: Path, name: str, left: float
+) -> None:
+    """As after a power cut: the last file was written, an earlier one never reached the disk."""
+    run = started(output)
+    folders = [checkpoint(run, step) for step in (6, 8)]
+    for folder in folders:
+        save_file({"w": torch.ones(9), "v": torch.ones(3)}, folder / "model.safetensors")
+        torch.save({"w": torch.ones(9)}, folder / "optimizer.pt")
+    assert run.last_checkpoint(pytest.fail) == (8, folders[1])
+    torn = folders[1] / name
+    torn.write_bytes(torn.read_bytes()[: left if left != 0.5 else torn.stat().st_size // 2])
+    said: list[str] = []
+    assert run.last_checkpoint(said.append) == (6, folders[0])
+    assert "half-written-8" in said[0]
 
 
 def test_no_checkpoint_is_none(output: Path) -> None:
