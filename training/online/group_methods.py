@@ -15,6 +15,7 @@ from judges.constitutions.files import load_constitution
 from judges.policies import model_folder
 from judges.progress import say
 from judges.records import Item
+from training.data.recipe import Share
 from training.guard.guard import Guard
 from training.guard.settings import GuardSettings
 from training.online.background import Background
@@ -35,7 +36,10 @@ class GroupRecipe(RunRecipe):
     """A run of a method that compares completions of one prompt with each other."""
 
     prompts: Path
-    """Prompts, JSONL, as `charter sample` takes them."""
+    """Prompts as `charter sample` takes them, or a file in any format that training reads, of
+    which each conversation is taken once, up to where the policy answers."""
+    max_dropped: Share = 0.05
+    """Largest share of prompts that may be left out as too long for max_length."""
     rewards: Annotated[tuple[RewardSettings, ...], Field(min_length=1)]
     """What is rewarded; several are added up by their weights."""
     patience: Patience = Patience()
@@ -156,7 +160,7 @@ def _train(
 
         longest = recipe.max_length - run.manifest.trainer.get("max_completion_length", 256)
         folder = model_folder(recipe.model)
-        prompts, dropped = encode_prompts(items, folder, longest, message)
+        prompts, dropped = encode_prompts(items, folder, longest, message, recipe.max_dropped)
         with Background() as background:
             reward = background.run(open_rewards(recipe.rewards, run.folder.path))
             try:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from judges.records import Record
+from training.data.recipe import Share
 from training.guard.settings import GuardSettings
 from training.online.prompts import prompts_used, read_prompts
 from training.online.reward_settings import RewardSettings
@@ -49,7 +50,10 @@ class SamplingRecipe(RunRecipe):
     """What needs less memory and is told where memory is full."""
 
     prompts: Path
-    """Prompts, JSONL, as `charter sample` takes them."""
+    """Prompts as `charter sample` takes them, or a file in any format that training reads, of
+    which each conversation is taken once, up to where the policy answers."""
+    max_dropped: Share = 0.05
+    """Largest share of prompts that may be left out as too long for max_length."""
     rewards: Annotated[tuple[RewardSettings, ...], Field(min_length=1)]
     """What is rewarded; several are added up by their weights."""
     steps: Annotated[int, Field(ge=1)]

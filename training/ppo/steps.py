@@ -58,7 +58,7 @@ def train_by_steps(
             return done
         folder = model_folder(recipe.model)
         longest = recipe.max_length - recipe.rollout.max_tokens
-        prompts, dropped = encode_prompts(items, folder, longest, message)
+        prompts, dropped = encode_prompts(items, folder, longest, message, recipe.max_dropped)
         with Background() as background, naming_knobs(recipe):
             loop = kind(recipe, run, prompts, background)
             try:
