@@ -23,6 +23,7 @@ from judges.audit.pairs import AuditPairs
 from judges.audit.position import OrderGap, all_flips, measure_position
 from judges.audit.rationale import measure_rationale
 from judges.audit.report import AuditReport, AuditSettings
+from judges.audit.topics import topic_signs
 from judges.audit.words import split_words
 
 
@@ -47,6 +48,7 @@ def audit(
     against = Against(pairs, settings, log_ratio)
     style = favoured_style(style_signs(style_features(texts, words, prompts)), against)
     phrases, tested, favoured = favoured_phrases(ngram_signs(words), against)
+    topics = favoured_style(topic_signs(words, settings.seed), against)
     duplicates = find_duplicates(pairs, words)
     position = measure_position(rankings or (), settings.seed)
     facts = None if rankings is None else measure_rankings(rankings)
@@ -62,6 +64,7 @@ def audit(
         phrases=phrases,
         phrases_tested=tested,
         phrases_favoured=favoured,
+        topics=topics,
         length=measure_length(pairs, log_ratio),
         duplicates=duplicates,
         leakage=[find_leakage(pairs, some, file) for file, some in (held_out or {}).items()],

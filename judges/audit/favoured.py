@@ -48,7 +48,7 @@ def _favoured(tests: Asymmetries, p: FloatArray, settings: AuditSettings) -> Boo
 
 
 def favoured_style(signs: Signs, against: Against) -> list[FeatureReport]:
-    """Every style feature, and which of them are favoured."""
+    """Every style feature, or topic, and which of them are favoured."""
     tests = against.tests(signs)
     return _reports(signs, tests, tests.p, np.arange(len(signs.names)), against)
 

@@ -15,7 +15,7 @@ from judges.audit.words import Words, distinct_share
 from judges.calibration.estimates import FloatArray, IntArray
 from judges.constitutions.rules_text import recognised_language
 
-Kind = Literal["amount", "presence", "n-gram"]
+Kind = Literal["amount", "presence", "n-gram", "topic"]
 # With a line feed in front, so that the search runs from line feed to line feed.
 LIST_ITEM = re.compile(r"\n[ \t]*(?:[-*+\u2022]|[0-9]{1,3}[.)])[ \t]")
 HEADING = re.compile(r"\n#{1,6}[ \t]")

@@ -88,6 +88,8 @@ def _favoured(report: AuditReport) -> Iterator[Finding]:
     same |= {"characters"} if "words" in favoured else set()
     favoured = {name: one for name, one in favoured.items() if name not in same}
     yield from (_feature(one) for one in sorted(favoured.values(), key=lambda one: one.p_value))
+    topics = [one for one in report.topics if one.favours]
+    yield from (_feature(one) for one in sorted(topics, key=lambda one: one.p_value))
     told = [one for one in report.phrases if one.signature]
     told += [one for one in report.phrases if not one.signature]
     yield from (_feature(one) for one in told[: max(PHRASES_TOLD, sum(p.signature for p in told))])

@@ -25,7 +25,7 @@ def audit_page(report: AuditReport) -> str:
         report=report,
         headline=_headline(errors, warnings),
         bad=errors > 0,
-        favoured=[one for one in (*report.style, *report.phrases) if one.favours],
+        favoured=[one for one in (*report.style, *report.topics, *report.phrases) if one.favours],
     )
 
 
@@ -40,12 +40,14 @@ def figures(report: AuditReport) -> dict[str, str | None]:
     style = [one for one in report.style if one.share.n]
     style = sorted(style, key=lambda one: (one.favours is None, one.p_value))[:MOST_MARKS]
     phrases = report.phrases[:MOST_MARKS]
+    topics = sorted(report.topics, key=lambda one: (one.favours is None, one.p_value))
     noise = [Mark(f"told by {one.source}", one.noise) for one in report.noise]
     flips = [Mark(one.principle, one.flips) for one in report.position]
     turned = [Mark(one.principle, one.flips) for one in report.rationale]
     return {
         "style": _drawn([_mark(one) for one in style], "style", "Side with more of it chosen"),
         "phrases": _drawn([_mark(one) for one in phrases], "phrases", "Side with it chosen"),
+        "topics": _drawn([_mark(one) for one in topics], "topics", "Side of it chosen"),
         "length": _drawn(_bands(report), "length", "Longer side chosen"),
         "noise": _drawn(noise, "noise", "Wrong votes or labels"),
         "position": _drawn(flips, "position", "Winner changes with the order shown"),

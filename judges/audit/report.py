@@ -23,7 +23,7 @@ class AuditSettings(Record):
     """How an audit tells a finding from chance."""
 
     false_discoveries: float = Field(default=0.05, gt=0, lt=1)
-    """Share of favoured features that may be false, within style and within phrases."""
+    """Share of favoured features that may be false, within style, phrases and topics each."""
     control: Control = "bh"
     """Benjamini-Hochberg, or Benjamini-Yekutieli where tests may depend on each other anyhow."""
     least_effect: float = Field(default=0.2, ge=0)
@@ -42,7 +42,8 @@ class FeatureReport(Record):
     feature: str
     """The feature, or the phrase itself."""
     kind: Kind
-    """`amount`: more of it; `presence`: it is there; `n-gram`: the phrase is there."""
+    """`amount`: more of it; `presence`: it is there; `n-gram`: the phrase is there; `topic`:
+    one side only is in this cluster of texts."""
     chosen_only: int
     """Pairs where the chosen side has it, or more of it."""
     rejected_only: int
@@ -108,6 +109,8 @@ class AuditReport(Record):
     """Phrases frequent enough to be tested."""
     phrases_favoured: int
     """Favoured phrases, before parts of others were left out."""
+    topics: list[FeatureReport]
+    """Every cluster of texts, named by its words; empty where there are too few to find any."""
     length: LengthReport
     """How far labels follow length."""
     duplicates: DuplicateReport
