@@ -54,11 +54,14 @@ class Lengths:
                 )
             message(told)
 
-    def tell_held_out(self, message: Callable[[str], None]) -> None:
+    def tell_held_out(self, place: Callable[[int], str], message: Callable[[str], None]) -> None:
         """Say what is lost of rows that are only measured on: no limit applies to them."""
         for lost, what in ((self.dropped, "dropped"), (self.cut, "cut off")):
             if lost:
-                message(f"{len(lost)} of {self.rows} rows held out are {what} at max_length")
+                message(
+                    f"{len(lost)} of {self.rows} rows held out are {what} at max_length: "
+                    f"{named(lost, place)}"
+                )
 
     def counts(self) -> dict[str, int]:
         """What a run's summary says of it."""

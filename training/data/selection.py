@@ -48,6 +48,10 @@ class RowData(Generic[R]):
         held = row - len(self.train)
         return (self.train[row] if held < 0 else self.held_out[held]).place
 
+    def place_held_out(self, row: int) -> str:
+        """`file:line` of one of the rows held out."""
+        return self.held_out[row].place
+
     def places(self, rows: Sequence[int]) -> str:
         """`file:line` of some rows, for messages."""
         return ", ".join(map(self.place, rows))

@@ -90,7 +90,7 @@ def train_kto(
             lengths.check(recipe, data.place, run.message)
             if data.held_out:
                 held = _lengths(trainer.eval_dataset, len(data.train), len(data.held_out), recipe)
-                held.tell_held_out(run.message)
+                held.tell_held_out(data.place_held_out, run.message)
             train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())

@@ -97,7 +97,7 @@ def train_pairs(
             if data.held_out:
                 pair_lengths(
                     trainer.eval_dataset, len(data.train), len(data.held_out), recipe.max_length
-                ).tell_held_out(run.message)
+                ).tell_held_out(data.place_held_out, run.message)
             earlier = run.folder.read_metrics()
             run.watch(DisplacementWatch(run.message, _has_reference(recipe), earlier).see)
             train_guarded(recipe.guard, recipe, run, trainer)

@@ -100,7 +100,7 @@ def make_trainer(recipe: SftRecipe, data: ExampleData, run: Run) -> tuple[Any, L
     rows, lengths = tokenise(tokenizer, data, data.train, recipe.max_length)
     lengths.check(recipe, data.place, run.message)
     held_out, lost = tokenise(tokenizer, data, data.held_out, recipe.max_length)
-    lost.tell_held_out(run.message)
+    lost.tell_held_out(data.place_held_out, run.message)
     with building_trainer(folder):
         trainer = SupervisedTrainer(
             model=str(folder),

@@ -166,7 +166,10 @@ def test_rows_held_out_that_do_not_fit_are_told(name: str, folder: Path, tmp_pat
         trainer={"max_steps": 1},
     )  # fmt: skip
     METHODS[name].train(recipe, message=said.append)
-    assert any(re.search(r"of \d+ rows held out are cut off at max_length", one) for one in said)
+    assert any(
+        re.search(r"of \d+ rows held out are cut off at max_length: \S+jsonl:\d", one)
+        for one in said
+    )
 
 
 def test_only_completions_are_learnt_from(folder: Path, tmp_path: Path) -> None:
