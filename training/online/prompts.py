@@ -73,8 +73,8 @@ def _foreign(path: Path) -> list[Item]:
 def prompts_used(path: Path, items: Sequence[Item]) -> DataUsed:
     """What a manifest says of a prompts file."""
     with rows_file(path).open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return DataUsed(path=str(path), sha256=digest, rows=len(items))
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return DataUsed(path=str(path), sha256=sha256, rows=len(items))
 
 
 def encode_prompts(

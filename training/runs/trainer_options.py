@@ -33,6 +33,8 @@ def trainer_options(recipe: RunRecipe, hardware: Hardware) -> dict[str, Any]:
     fields = config_fields(recipe.CONFIG)
     if "max_length" in fields:
         given["max_length"] = recipe.max_length
+    # Rows held out are measured after training: what fitted into memory then shall fit again.
+    given.setdefault("per_device_eval_batch_size", given.get("per_device_train_batch_size", 8))
     if "run_name" in fields:
         given.setdefault("run_name", recipe.output.name)
     return given

@@ -1,5 +1,6 @@
 """An exported reward model behind the real vLLM, started by the script that lies beside it."""
 
+import errno
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from charter import main
+from judges.errors import DataError
 from judges.judge_files import open_judges
 from judges.model import Failure
 from judges.rank import rank
@@ -172,3 +174,14 @@ async def test_vllm_gives_the_same_raw_rewards_and_ranks_by_them(
     for line in lines:
         for table in line["principles"].values():
             assert table["order_gap"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_full_disk_at_export_is_told(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("training.rewards.export._save", full)
+    with pytest.raises(DataError, match=r"rm: the disk is full; free some space, remove this"):
+        export_reward_model(exported.parent / "run", tmp_path / "rm", [])

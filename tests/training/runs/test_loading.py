@@ -69,6 +69,14 @@ def test_a_package_that_is_lacking_is_named(changes: dict[str, Any], message: st
 
 def test_metrics_go_where_the_recipe_says_and_nowhere_else() -> None:
     assert trainer_options(recipe_of(), CPU)["report_to"] == "none"
+
+
+@pytest.mark.parametrize(("trainer", "rows"), [({}, 8), ({"per_device_train_batch_size": 2}, 2)])
+def test_held_out_rows_are_read_in_batches_that_fitted_while_training(
+    trainer: dict[str, int], rows: int
+) -> None:
+    options = trainer_options(recipe_of(trainer=trainer), CPU)
+    assert options["per_device_eval_batch_size"] == rows
     assert recipe_of(report_to="wandb").report_to == ("wandb",)
     assert recipe_of(report_to="none").report_to == ()
 
