@@ -13,10 +13,9 @@ from judges.canonical import canonical_json
 from judges.errors import DataError
 from judges.formats.left_out import LeftOut
 from judges.formats.messages import TRANSCRIPT, Messages
-from judges.formats.pairs import parse_pairs, probability, prompt_of, votes_of
+from judges.formats.pairs import EVEN, conversation_of, parse_pairs, probability, votes_of
 from judges.formats.rows import read_rows
 
-EVEN = 0.5
 NEAREST = 1e-6
 """Probabilities are kept so far from 0 and 1: rankings round to six digits."""
 
@@ -90,18 +89,11 @@ def read_prompts(path: Path) -> list[str]:
     for number, row in read_rows(path):
         where = f"{path}:{number}"
         prompt = _text(row.get("prompt"))
-        if prompt is None:
-            prompts += _foreign_prompt(row, where)
-        else:
+        if prompt is None and (turns := conversation_of(row, where)) is not None:
+            prompt = _joined(turns)
+        if prompt is not None:
             prompts.append(prompt)
     return prompts
-
-
-def _foreign_prompt(row: Mapping[str, Any], where: str) -> list[str]:
-    """The conversation of a row; none where its completions are equal, so that none parts them."""
-    if (turns := prompt_of(row, where)) is not None:
-        return [_joined(turns)]
-    return [_joined(pair.prompt) for pair in parse_pairs(row, where, "all", Counter())][:1]
 
 
 def _own(row: Mapping[str, Any], where: str) -> _Row | None:

@@ -45,14 +45,15 @@ def topic_signs(words: Words, seed: int) -> Signs:
     from sklearn.preprocessing import Normalizer
 
     fitted = np.sort(np.random.default_rng(seed).permutation(told)[:FITTED])
+    fitted_DV = weighed_DV[fitted]
     clusters = make_pipeline(
         TruncatedSVD(DIMENSIONS, random_state=seed),
         Normalizer(),
         KMeans(topics, n_init=1, random_state=seed),
-    ).fit(weighed_DV[fitted])
+    ).fit(fitted_DV)
     topic_D = np.full(len(words.counts), -1, np.int64)
     topic_D[told] = clusters.predict(weighed_DV[told])
-    return _signs(topic_D, _named(weighed_DV[fitted], topic_D[fitted], topics, names))
+    return _signs(topic_D, _named(fitted_DV, topic_D[fitted], topics, names))
 
 
 def _weighed(words: Words) -> tuple[Any, list[str]]:

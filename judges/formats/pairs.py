@@ -25,6 +25,7 @@ from judges.formats.messages import Messages, as_messages, as_prompt, as_turns, 
 from judges.preferences import PairingSettings, preference_rows
 
 ALWAYS = 1.0
+EVEN = 0.5
 RATINGS = ("overall_score", "fine-grained_score", "rating", "score")
 
 
@@ -133,6 +134,18 @@ def prompt_of(row: Mapping[str, Any], where: str) -> Messages | None:
     parts = (row["instruction"], row.get("input"))
     text = "\n".join(part for part in parts if isinstance(part, str) and part)
     return as_messages([*turns, {"role": "user", "content": text}], "user", f"{where}: instruction")
+
+
+def conversation_of(row: Mapping[str, Any], where: str) -> Messages | None:
+    """`prompt_of`, or what both completions of a row answer; None where those are equal.
+
+    Raises: DataError for a row in no known format.
+    """
+    turns = prompt_of(row, where)
+    if turns is None:
+        pairs = parse_pairs(row, where, "all", Counter())
+        turns = next((pair.prompt for pair in pairs), None)
+    return turns
 
 
 def _ranking(

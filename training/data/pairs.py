@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from judges.formats.left_out import all_ties
+from judges.formats.pairs import EVEN
 from training.data.columns import as_dataset
-from training.data.preferences import EVEN, Labels, PreferencePair, read_preferences
+from training.data.preferences import Labels, PreferencePair, read_preferences
 from training.data.recipe import DataRecipe
 from training.data.selection import RowData, row_key, select_rows
 from training.data.sources import DataSource
@@ -29,6 +30,14 @@ class PairData(RowData[PreferencePair]):
             }
 
         return as_dataset(pairs, columns).add_column("row", self.numbers(pairs))
+
+    def weights_left_aside(self, why: str) -> list[str]:
+        """What is said where a method takes no weights; empty where no row asks for one."""
+        rows = [pair for pair in (*self.train, *self.held_out) if pair.weight != 1]
+        if not rows:
+            return []
+        told = f"{len(rows)} rows have a `weight`, such as {rows[0].place}, which is left aside"
+        return [f"{told}: {why}"]
 
 
 def load_pairs(

@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 from judges.errors import DataError
 from judges.formats.messages import Messages, short
-from judges.formats.pairs import RawPair, parse_pairs, probability
+from judges.formats.pairs import EVEN, RawPair, parse_pairs, probability
 from judges.records import Record
 from training.data.reading import RowSet, read_source
 from training.data.sources import DataSource
 
-EVEN = 0.5
 Labels = Literal["soft", "hard", "clamped", "told"]
 """As they are; the likelier side as certainly better; cut off; or as they are, 1 where none is."""
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from judges.formats.pairs import EVEN
 from judges.policies import model_folder
 from judges.progress import say
 from training.data.lengths import Lengths, column_lengths
 from training.data.pairs import PairData, load_pairs
-from training.data.preferences import EVEN
 from training.data.recipe import DataRecipe
 from training.data.sources import Sources
 from training.guard.guard import train_guarded
@@ -89,7 +89,9 @@ def train_pairs(
 
         data.tell(run.message)
         if recipe.loss_settings() is None:
-            _tell_weights(data, run.message)
+            why = 'loss = "trl" counts all pairs alike; take a loss of charter\'s'
+            for text in data.weights_left_aside(why):
+                run.message(text)
         with scoring_completions_only(run.manifest.hardware.device):
             trainer = make_trainer(recipe, data, run)
             lengths = pair_lengths(trainer.train_dataset, 0, len(data.train), recipe.max_length)
@@ -103,15 +105,6 @@ def train_pairs(
             train_guarded(recipe.guard, recipe, run, trainer)
         run.publish(trainer)
         return run.finish(RunSummary, **lengths.counts())
-
-
-def _tell_weights(data: PairData, message: Message) -> None:
-    """Say which rows ask for a weight, which TRL's own losses do not take."""
-    if rows := [row for row in (*data.train, *data.held_out) if row.weight != 1]:
-        message(
-            f"{len(rows)} rows have a `weight`, such as {rows[0].place}, which is left aside: "
-            'loss = "trl" counts all pairs alike; take a loss of charter\'s'
-        )
 
 
 def _has_reference(recipe: PairRecipe) -> bool:

@@ -1,14 +1,13 @@
 """Prompts to sample from: read, checked, and as token ids of the policy."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from judges.canonical import digest
 from judges.errors import ConfigError, DataError
-from judges.formats.pairs import parse_pairs, prompt_of
+from judges.formats.pairs import conversation_of
 from judges.formats.rows import read_rows, rows_file
 from judges.items import load_prompts
 from judges.jsonl import read_jsonl
@@ -54,11 +53,7 @@ def _foreign(path: Path) -> list[Item]:
     """The conversations of rows in any format, up to where the policy answers, each once."""
     found: dict[str, Item] = {}
     for number, row in read_rows(rows_file(path)):
-        where = f"{path}:{number}"
-        turns = prompt_of(row, where)
-        if turns is None:
-            pairs = parse_pairs(row, where, "all", Counter())
-            turns = next((pair.prompt for pair in pairs), None)
+        turns = conversation_of(row, f"{path}:{number}")
         while turns and turns[-1]["role"] == "assistant":
             turns = turns[:-1]
         if turns is not None:

@@ -16,7 +16,7 @@ from judges.preferences import NEEDED
 from judges.rewards.description import Head
 from judges.rewards.score import scope_words, words_of
 from training.data.made_under import check_made_under
-from training.data.pairs import PairData, load_pairs
+from training.data.pairs import load_pairs
 from training.data.preferences import PreferencePair
 from training.data.reading import RowSet, read_source
 from training.data.recipe import DataRecipe
@@ -120,7 +120,11 @@ def read_examples(recipe: RewardRecipe) -> Examples:
         labels: Literal["told", "soft"] = "told" if recipe.labels == "hard" else "soft"
         pairs = load_pairs(recipe.preferences, labels, (0.0, 1.0), recipe)
         train, held_out = (_grouped(rows) for rows in (pairs.train, pairs.held_out))
-        used, told = pairs.used, [*pairs.told, *_weighted(pairs)]
+        weights = pairs.weights_left_aside(
+            "a reward model counts all prompts alike; weigh whole files of a mix, or change "
+            "p_chosen"
+        )
+        used, told = pairs.used, [*pairs.told, *weights]
     if all(_ties(one) for one in train):
         raise DataError(
             f"{used[0].path}: all labels are ties (0.5), so there is nothing to learn; judge with "
@@ -160,17 +164,6 @@ def _labelled_heads(one: RankedPrompt) -> list[bool]:
     """Which heads have a labelled pair."""
     n = len(one.completions)
     return [bool((~np.isnan(p_NN[np.triu_indices(n, 1)])).any()) for p_NN in one.p_HNN]
-
-
-def _weighted(pairs: PairData) -> list[str]:
-    """What is said of rows that ask for a weight, which no loss of ours takes here."""
-    rows = [one for one in (*pairs.train, *pairs.held_out) if one.weight != 1]
-    if not rows:
-        return []
-    return [
-        f"{len(rows)} rows have a `weight`, such as {rows[0].place}, which is left aside: a reward "
-        "model counts all prompts alike; weigh whole files of a mix, or change p_chosen"
-    ]
 
 
 def _grouped(pairs: Sequence[PreferencePair]) -> list[RankedPrompt]:

@@ -109,6 +109,14 @@ def test_all_rows_of_a_prompt_are_on_one_side_and_more_data_moves_none(tmp_path:
     assert large.place(len(large.train)) == large.held_out[0].place
 
 
+def test_weights_that_a_method_leaves_aside_are_told_by_their_first_row(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", row(0), row(1, weight=2.0), row(2, weight=3.0))
+    (told,) = load(recipe_of(file)).weights_left_aside("why")
+    assert told == f"2 rows have a `weight`, such as {file}:2, which is left aside: why"
+    plain = write(tmp_path / "q.jsonl", row(0), row(1))
+    assert load(recipe_of(plain)).weights_left_aside("why") == []
+
+
 def test_a_share_too_small_to_hold_anything_out_is_told(tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", row(0), row(1))
     (told,) = load(recipe_of(file, held_out_share=0.01)).told
